@@ -1,0 +1,39 @@
+import { InvalidArgumentError } from 'commander'
+import type { LayerRange } from '../node/models/types.js'
+import { LAYERS_ALLOWED, parseCuts, parseLayerRange } from '../node/parse.js'
+
+interface Bounds {
+  minimum: number
+  maximum: number
+}
+
+/** A parser for an option's number, whole or not. */
+export function numberBetween({ minimum, maximum }: Bounds, { whole = false } = {}): (text: string) => number {
+  return text => {
+    const value = text.trim() === '' ? NaN : Number(text)
+    const fits = value >= minimum && value <= maximum && (!whole || Number.isInteger(value))
+    if (fits) return value
+    throw new InvalidArgumentError(`Must be a ${whole ? 'whole ' : ''}number from ${minimum} to ${maximum}.`)
+  }
+}
+
+export function wholeBetween(minimum: number, maximum: number): (text: string) => number {
+  return numberBetween({ minimum, maximum }, { whole: true })
+}
+
+export function layersArgument(text: string): LayerRange {
+  const range = parseLayerRange(text)
+  if (range !== undefined) return range
+  throw new InvalidArgumentError(`Must be ${LAYERS_ALLOWED}.`)
+}
+
+export function cutsArgument(text: string): number[] {
+  const cuts = parseCuts(text)
+  if (cuts !== undefined) return cuts
+  throw new InvalidArgumentError('Must be layers in ascending order such as 2,5: the model is cut before each.')
+}
+
+/** For options that may come several times. */
+export function collected(text: string, before: readonly string[] = []): string[] {
+  return [...before, text]
+}

@@ -1,0 +1,1 @@
+export { defineJoin as define } from './swarm.js'

@@ -1,0 +1,18 @@
+import { CodedError } from '../protocol/errors.js'
+
+/**
+ * - `USAGE` the command line is not understood
+ * - `INTERRUPTED` Ctrl+C, or the request to end
+ * - `NO_SWARM` this home belongs to no swarm yet
+ * - `AMBIGUOUS_NAME` several things answer to it
+ */
+export type CliErrorCode = 'USAGE' | 'INTERRUPTED' | 'NO_SWARM' | 'AMBIGUOUS_NAME'
+
+/** What goes wrong between a person and the node. */
+export class CliError extends CodedError<CliErrorCode> {
+  override name = 'CliError'
+}
+
+export function usage(message: string): CliError {
+  return new CliError('USAGE', message)
+}

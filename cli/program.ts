@@ -1,0 +1,101 @@
+import { Command } from 'commander'
+import { locateHome } from '../node/home.js'
+import { VERSION } from '../node/version.js'
+import type { Context, DefineCommand } from './context.js'
+import { EXIT, EXIT_MEANINGS, type ExitCode } from './exit-codes.js'
+import { reportFailure } from './failure.js'
+import { Output } from './output.js'
+import { table } from './render/table.js'
+
+interface Entry {
+  name: string
+  summary: string
+  /** Loaded only when it is asked for: most commands need a fraction of the code. */
+  load: () => Promise<{ define: DefineCommand }>
+}
+
+export const COMMANDS: readonly Entry[] = [
+  { name: 'up', summary: 'run a node in the foreground', load: () => import('./commands/up.js') },
+  { name: 'down', summary: 'stop the running node', load: () => import('./commands/down.js') },
+  { name: 'run', summary: 'answer one prompt', load: () => import('./commands/run.js') },
+  { name: 'chat', summary: 'talk to a model', load: () => import('./commands/chat.js') },
+  { name: 'status', summary: 'this node: shards, sessions, engine', load: () => import('./commands/status.js') },
+  { name: 'peers', summary: 'the nodes of the swarm', load: () => import('./commands/peers.js') },
+  { name: 'models', summary: 'models, and who serves which layers', load: () => import('./commands/models.js') },
+  { name: 'share', summary: 'offer a GGUF model to the swarm', load: () => import('./commands/share.js') },
+  { name: 'remove', summary: 'no longer hold a model on this node', load: () => import('./commands/remove.js') },
+  { name: 'swarm', summary: 'create, join, leave, show a swarm', load: () => import('./commands/swarm.js') },
+  { name: 'join', summary: 'join a swarm by invitation', load: () => import('./commands/join.js') },
+  { name: 'shard', summary: 'check how a model splits', load: () => import('./commands/shard.js') },
+  { name: 'doctor', summary: 'check this machine', load: () => import('./commands/doctor.js') },
+  { name: 'demo', summary: 'three nodes on this machine answer together', load: () => import('./commands/demo.js') }
+]
+
+const EPILOGUE = `
+Start here:
+  flambeau demo                      see it work, on this machine alone
+  flambeau join INVITATION           become a member of a swarm
+  flambeau up                        give it some layers
+  flambeau run MODEL "a question"    ask
+
+Exit codes: flambeau help exit-codes. Data: ~/.flambeau, or FLAMBEAU_HOME.
+`
+
+/** Runs one command line; never throws. Returns the exit code. */
+export async function main(args: readonly string[]): Promise<ExitCode> {
+  const output = new Output(process, process.env)
+  process.stdout.on('error', onOutputError)
+  process.stderr.on('error', onOutputError)
+  try {
+    if (args[0] === 'help' && args[1] === 'exit-codes') output.lines(exitCodeTable())
+    else await parse(args, { output, env: process.env, stdin: process.stdin, home: locateHome(process.env) })
+    return typeof process.exitCode === 'number' ? (process.exitCode as ExitCode) : EXIT.OK
+  } catch (error) {
+    const json = beforeDashes(args).includes('--json')
+    return reportFailure(error, output, { json, debug: process.env['FLAMBEAU_DEBUG'] === '1' })
+  }
+}
+
+async function parse(args: readonly string[], context: Context): Promise<void> {
+  const program = new Command('flambeau')
+    .description("A community inference mesh: volunteers each run a range of a model's layers.")
+    .version(VERSION, '-V, --version')
+    .helpCommand('help [command]', 'show help for a command')
+    .addHelpText('after', EPILOGUE)
+    .showSuggestionAfterError()
+  quiet(program)
+  const words = args.filter(word => !word.startsWith('-'))
+  const wanted = words[0] === 'help' ? words[1] : words[0]
+  for (const { name, summary, load } of COMMANDS) {
+    const command = program.command(name).summary(summary).description(summary)
+    if (name === wanted) (await load()).define(command, context)
+    quietTree(command)
+  }
+  await program.parseAsync(args, { from: 'user' })
+}
+
+/** Errors are thrown and told by `reportFailure`; only help is written by the parser. */
+function quiet(command: Command): void {
+  command.exitOverride().configureOutput({ outputError: () => undefined })
+}
+
+function quietTree(command: Command): void {
+  quiet(command)
+  command.commands.forEach(quietTree)
+}
+
+function beforeDashes(args: readonly string[]): readonly string[] {
+  const dashes = args.indexOf('--')
+  return dashes === -1 ? args : args.slice(0, dashes)
+}
+
+export function exitCodeTable(): string[] {
+  const rows = EXIT_MEANINGS.map(([code, meaning]) => [String(code), meaning])
+  return table([{ title: 'code', align: 'right' }, { title: 'meaning' }], rows)
+}
+
+/** `flambeau run … | head -1`: the reader left, and nobody is there to be told. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(EXIT.OK)
+  throw error
+}

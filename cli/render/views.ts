@@ -1,0 +1,125 @@
+import type { ModelView, PeerView, ShardView, StatusView, TaskView } from '../../node/control/contract.js'
+import type { Paint } from './colour.js'
+import {
+  bytes,
+  count,
+  duration,
+  layerRange,
+  layerRanges,
+  milliseconds,
+  percent,
+  printable,
+  shortHash,
+  shortPeer
+} from './format.js'
+import { pairs, table } from './table.js'
+
+export function statusLines(status: StatusView, paint: Paint): string[] {
+  const { engine, sessions, swarm } = status
+  const kind = swarm.closed ? 'closed' : 'open'
+  const lines = pairs([
+    ['node', `${printable(status.name)}, ${paintState(status.state, paint)} for ${duration(status.uptimeSeconds)}`],
+    ['peer', status.peer],
+    ['swarm', `${printable(swarm.name)} (${kind}), ${count(status.peers, 'other node')}`],
+    ['addresses', status.addresses.join('\n           ') || '-'],
+    ['engine', engineText(status, paint)],
+    ['memory', `${bytes(status.usedBytes)} of ${bytes(status.memoryBytes)}`],
+    ['sessions', `${sessions.served} served, ${sessions.origin} of our own`],
+    ['refused', refusedText(status.refused)],
+    ['process', `${status.pid}, flambeau ${status.version}, ${status.home}`]
+  ])
+  const shards = status.shards.length === 0 ? ['No layers are served.'] : shardLines(status.shards)
+  const restarts =
+    engine.restarts === 0 ? [] : [paint('yellow', `The engine was restarted ${count(engine.restarts, 'time')}.`)]
+  return [...lines, ...restarts, '', ...shards, ...status.tasks.map(taskLine)]
+}
+
+function engineText({ engine }: StatusView, paint: Paint): string {
+  const state = engine.state === 'ready' ? paint('green', 'ready') : paint('yellow', engine.state)
+  const devices = engine.devices.length === 0 ? '' : ` on ${engine.devices.map(printable).join(', ')}`
+  return `${state}, ${engine.backend ?? 'no backend'}${devices}`
+}
+
+function refusedText(refused: Readonly<Record<string, number>>): string {
+  const entries = Object.entries(refused).map(([code, times]) => `${printable(code)} ${times}`)
+  return entries.join(', ') || 'nothing'
+}
+
+function paintState(state: StatusView['state'], paint: Paint): string {
+  return paint(state === 'online' ? 'green' : 'yellow', state)
+}
+
+export function shardLines(shards: readonly ShardView[]): string[] {
+  return table(
+    [
+      { title: 'model' },
+      { title: 'layers', align: 'right' },
+      { title: 'ms/layer', align: 'right' },
+      { title: 'sessions', align: 'right' },
+      { title: 'free context', align: 'right' }
+    ],
+    shards.map(shard => [
+      printable(shard.model),
+      layerRange(shard),
+      (shard.secondsPerLayer * 1000).toFixed(2),
+      String(shard.sessions),
+      String(shard.freeContext)
+    ])
+  )
+}
+
+function taskLine({ what, model, layers, progress }: TaskView): string {
+  const which = layers === undefined ? '' : ` layers ${layerRange(layers)}`
+  return `${what} ${printable(model)}${which}: ${percent(progress)}`
+}
+
+export function peerLines(peers: readonly PeerView[], paint: Paint): string[] {
+  if (peers.length === 0) return ['No nodes are known.']
+  const rows = peers.map(peer => [
+    printable(peer.name) + (peer.self ? paint('dim', ' (this one)') : ''),
+    shortPeer(peer.peer),
+    peer.state,
+    pathText(peer, paint),
+    milliseconds(peer.self ? undefined : peer.roundTripMs),
+    `${printable(peer.hardware.backend)}, ${bytes(peer.hardware.memoryBytes)}`,
+    peer.shards.map(shard => `${printable(shard.model)} ${layerRange(shard)}`).join(', ') || '-'
+  ])
+  return table(
+    [
+      { title: 'name' },
+      { title: 'peer' },
+      { title: 'state' },
+      { title: 'path' },
+      { title: 'round trip', align: 'right' },
+      { title: 'hardware' },
+      { title: 'layers' }
+    ],
+    rows
+  )
+}
+
+function pathText({ path, relay }: PeerView, paint: Paint): string {
+  const text = path === 'relayed' || path === 'unconnected' ? paint('yellow', path) : path
+  return relay ? `${text}, relay` : text
+}
+
+export function modelLines(models: readonly ModelView[], paint: Paint): string[] {
+  if (models.length === 0) return ['The swarm offers no models. Offer one with `flambeau share FILE.gguf`.']
+  return models.flatMap((model, index) => [...(index === 0 ? [] : ['']), ...oneModel(model, paint)])
+}
+
+function oneModel(model: ModelView, paint: Paint): string[] {
+  const state = model.complete
+    ? paint('green', 'complete')
+    : paint('yellow', `layers ${layerRanges(model.missing)} are served by nobody`)
+  const facts = `${printable(model.architecture)}, ${count(model.layers, 'layer')}, ${shortHash(model.manifest)}`
+  const holders = table(
+    [{ title: '  layers' }, { title: 'node' }, { title: '' }],
+    model.holders.map(holder => [
+      `  ${layerRange(holder)}`,
+      `${printable(holder.name)} ${paint('dim', shortPeer(holder.peer))}`,
+      holder.serving ? 'serves' : 'holds the files'
+    ])
+  )
+  return [`${paint('bold', printable(model.name))}  ${facts}: ${state}`, ...holders.slice(1)]
+}

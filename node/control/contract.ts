@@ -1,0 +1,149 @@
+/**
+ * The daemon's control interface: JSON over HTTP on a local socket in the home folder, for the owner's own commands.
+ * Streams are NDJSON: one event a line. Shared by the daemon (`server.ts`) and by the CLI (`client.ts`).
+ */
+
+export interface StatusView {
+  version: string
+  pid: number
+  uptimeSeconds: number
+  home: string
+  name: string
+  peer: string
+  swarm: { name: string; id: string; closed: boolean }
+  addresses: string[]
+  state: 'joining' | 'online' | 'draining'
+  peers: number
+  engine: {
+    state: 'stopped' | 'starting' | 'ready' | 'restarting'
+    backend: string | undefined
+    devices: string[]
+    restarts: number
+    version: string | undefined
+  }
+  shards: ShardView[]
+  /** Fetching or loading now. */
+  tasks: TaskView[]
+  sessions: { served: number; origin: number }
+  /** Refusals since the start, by status code. */
+  refused: Record<string, number>
+  memoryBytes: number
+  usedBytes: number
+}
+
+export interface ShardView {
+  model: string
+  manifest: string
+  start: number
+  end: number
+  secondsPerLayer: number
+  sessions: number
+  freeContext: number
+}
+
+export interface TaskView {
+  what: 'checking' | 'fetching' | 'loading'
+  model: string
+  layers: { start: number; end: number } | undefined
+  /** Between 0 and 1. */
+  progress: number
+}
+
+export interface PeerView {
+  peer: string
+  name: string
+  self: boolean
+  agent: string
+  path: 'self' | 'direct' | 'relayed' | 'unconnected'
+  roundTripMs: number | undefined
+  state: string
+  hardware: { backend: string; device: string; threads: number; memoryBytes: number }
+  shards: { model: string; start: number; end: number }[]
+  relay: boolean
+}
+
+export interface ModelView {
+  name: string
+  manifest: string
+  architecture: string
+  layers: number
+  cuts: number[]
+  complete: boolean
+  /** Layers that nobody serves. */
+  missing: { start: number; end: number }[]
+  holders: { peer: string; name: string; start: number; end: number; serving: boolean }[]
+}
+
+export interface ShareRequest {
+  file: string
+  /** How people call it; the file's name by default. */
+  name?: string
+  layers?: { start: number; end: number }
+}
+
+export type ShareEvent =
+  | { event: 'progress'; phase: 'reading' | 'checking' | 'hashing'; done: number; total: number; note?: string }
+  | { event: 'shared'; model: string; manifest: string; layers: number; cuts: number[] }
+  | { event: 'error'; error: ErrorView }
+
+export interface SamplingRequest {
+  /** 0 is greedy. */
+  temperature?: number
+  topK?: number
+  topP?: number
+  minP?: number
+  repeatPenalty?: number
+  seed?: number
+  stop?: string[]
+  maxTokens?: number
+}
+
+export interface GenerateRequest {
+  model: string
+  /** Either a prompt to answer (through the chat template) or to continue (`raw`) ... */
+  prompt?: string
+  raw?: boolean
+  /** ... or a conversation. */
+  messages?: { role: 'system' | 'user' | 'assistant'; content: string }[]
+  sampling: SamplingRequest
+  /** Element type of hidden states on the wire. */
+  dtype?: 'f32' | 'f16'
+}
+
+export type GenerateEvent =
+  | { event: 'route'; stages: RouteStageView[]; promptTokens: number }
+  /** New text; `tokens` are the ids that made it. */
+  | { event: 'text'; text: string; tokens: number[] }
+  | { event: 'done'; reason: 'stop' | 'length' | 'stop-string' | 'context'; stats: GenerateStats }
+  | { event: 'error'; error: ErrorView }
+
+export interface RouteStageView {
+  peer: string
+  name: string
+  start: number
+  end: number
+  local: boolean
+  /** How hidden states reach the next stage. */
+  link: 'local' | 'direct' | 'relayed' | 'star' | 'origin'
+}
+
+export interface GenerateStats {
+  promptTokens: number
+  generatedTokens: number
+  /** From the request to the first token. */
+  firstTokenMs: number
+  promptMs: number
+  decodeMs: number
+  tokensPerSecond: number
+  /** Medians over the generated tokens, in the order of the route. */
+  stages: (RouteStageView & { computeMs: number; queuedMs: number })[]
+  /** Per token outside the stages' compute, median. */
+  networkMs: number
+  seed: number
+}
+
+export interface ErrorView {
+  code: string
+  message: string
+  details: Record<string, unknown>
+}

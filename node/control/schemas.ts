@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import type { GenerateRequest, ShareRequest } from './contract.js'
+
+/** The most characters of a path or a name. */
+const MAX_SHORT = 4096
+const MAX_STOP_STRINGS = 16
+const MAX_MESSAGES = 4096
+
+// Plain JSON has no undefined: an optional key is absent or has a value.
+const layer = z.int().min(0).max(65_536)
+const short = z.string().min(1).max(MAX_SHORT)
+const text = z.string()
+
+/** Body of `POST /v1/share`. */
+export const shareRequest = z.strictObject({
+  file: short,
+  name: z.string().min(1).max(128).exactOptional(),
+  layers: z.strictObject({ start: layer, end: layer }).exactOptional()
+}) satisfies z.ZodType<ShareRequest>
+
+const sampling = z.strictObject({
+  temperature: z.number().min(0).max(100).exactOptional(),
+  topK: z.int().min(0).max(1_000_000).exactOptional(),
+  topP: z.number().min(0).max(1).exactOptional(),
+  minP: z.number().min(0).max(1).exactOptional(),
+  repeatPenalty: z.number().gt(0).max(100).exactOptional(),
+  seed: z.int().min(0).max(0xffff_ffff).exactOptional(),
+  stop: z.array(short).max(MAX_STOP_STRINGS).exactOptional(),
+  maxTokens: z
+    .int()
+    .min(1)
+    .max(2 ** 22)
+    .exactOptional()
+})
+
+/** Body of `POST /v1/generate`. */
+export const generateRequest = z
+  .strictObject({
+    model: short,
+    prompt: text.exactOptional(),
+    raw: z.boolean().exactOptional(),
+    messages: z
+      .array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: text }))
+      .min(1)
+      .max(MAX_MESSAGES)
+      .exactOptional(),
+    sampling,
+    dtype: z.enum(['f32', 'f16']).exactOptional()
+  })
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    error: 'either prompt or messages is needed, and not both'
+  }) satisfies z.ZodType<GenerateRequest>
+
+/** Parameters of `DELETE /v1/models/:manifest`. */
+export const manifestId = z.strictObject({ manifest: z.string().regex(/^[0-9a-f]{64}$/) })

@@ -1,0 +1,151 @@
+/** The composition root: a node from its parts, in the order in which they depend on each other. */
+import { PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL } from '../protocol/ids.js'
+import { shareBytes, type Config } from './config.js'
+import { ControlServer } from './control/server.js'
+import type { ControlService } from './control/service.js'
+import { EngineProcess } from './engine/engine.js'
+import { openTokenizer } from './engine/tokenizer.js'
+import { readHardware } from './hardware.js'
+import { Announcer } from './holding/announcer.js'
+import { Holdings } from './holding/holdings.js'
+import { ModelLibrary } from './holding/library.js'
+import { Sharer } from './holding/share.js'
+import { prepareHome, type Home } from './home.js'
+import { Lifecycle, type Component } from './lifecycle.js'
+import type { Logger } from './logger.js'
+import { PieceServer } from './models/piece-server.js'
+import { ModelStore } from './models/store.js'
+import { MAX_SESSIONS_PER_PEER } from './pipeline/constants.js'
+import { Origin } from './pipeline/origin.js'
+import { openRelay } from './pipeline/relay-link.js'
+import { ShardRegistry } from './pipeline/shard-registry.js'
+import { localStage, remoteStage } from './pipeline/stage-channel.js'
+import { StageHost } from './pipeline/stage-host.js'
+import { serveRelay, serveStage } from './pipeline/stage-streams.js'
+import { TokenizerCache } from './pipeline/tokenizer-cache.js'
+import { NodeService } from './service.js'
+import { loadOrCreateIdentity } from './swarm/identity.js'
+import type { Membership } from './swarm/membership.js'
+import { SwarmNode } from './swarm/swarm.js'
+import { AGENT } from './version.js'
+
+const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
+const TOKENIZER_CHILD = new URL('./engine/tokenizer-child.js', import.meta.url)
+
+export interface NodeOptions {
+  home: Home
+  config: Config
+  membership: Membership
+  logger: Logger
+  signal?: AbortSignal
+}
+
+export interface RunningNode {
+  service: ControlService
+  /** Idempotent. */
+  stop(): Promise<void>
+  /** Settles when the node has stopped, for whatever reason. */
+  closed: Promise<void>
+}
+
+/** A node that serves layers and answers on the home's control socket. */
+export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
+  const { parts, run } = await compose(options, { originOnly: false })
+  const { engine, swarm, store, host, shards } = parts
+  engine.addEventListener('lost', () => {
+    host.engineLost()
+    shards.engineLost()
+  })
+  engine.addEventListener('ready', () => {
+    shards.engineReady().catch((err: unknown) => options.logger.error({ err }, 'shards cannot be loaded again'))
+  })
+  await swarm.handle(STAGE_PROTOCOL, serveStage(host), { maxInboundStreams: MAX_SESSIONS_PER_PEER })
+  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), { maxInboundStreams: MAX_SESSIONS_PER_PEER })
+  await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store }).handle)
+  const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
+  // The control socket comes first: it makes sure that only one daemon uses the home.
+  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.holdings])
+}
+
+/** A node for the length of one command: it asks, and serves nothing. */
+export async function openNode(options: NodeOptions): Promise<RunningNode> {
+  const { parts, run } = await compose(options, { originOnly: true })
+  return run([parts.tokenizers, parts.swarm])
+}
+
+/** All interfaces at the port, unless the owner named addresses. */
+function listenAddresses({ listen, port }: Config['network']): string[] {
+  return listen.length > 0 ? listen : [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`]
+}
+
+async function compose(options: NodeOptions, { originOnly }: { originOnly: boolean }) {
+  const { home, config, membership, logger } = options
+  prepareHome(home)
+  const now = (): number => performance.now()
+  const hardware = await readHardware()
+  const memoryBytes = shareBytes(config.share.memory, hardware.memoryFree)
+  const { context, sessions: sequences, batch } = config.engine
+
+  const store = new ModelStore({ root: home.modelsFolder })
+  await store.start()
+  const makeEngine = (): EngineProcess => new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
+  const engine = makeEngine()
+  const tokenizers = new TokenizerCache({
+    openTokenizer: async headerFile => openTokenizer({ childModule: TOKENIZER_CHILD, logger }, { headerFile })
+  })
+  const identity = await loadOrCreateIdentity(home.identityFile)
+  const swarm = new SwarmNode(
+    { identity, logger },
+    {
+      ...config.network,
+      listen: listenAddresses(config.network),
+      membership,
+      agent: AGENT,
+      clientOnly: originOnly,
+      datastoreFolder: originOnly ? undefined : home.datastoreFolder
+    }
+  )
+  const { directory } = swarm
+
+  const shards = new ShardRegistry({ engine }, { context, sequences, batch })
+  const host = new StageHost({ shards, openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost), now })
+  const library = new ModelLibrary({ store, directory, swarm, logger })
+  const holdings = new Holdings(
+    { store, shards, library, directory, logger },
+    { memoryBytes, layers: config.share.layers, context }
+  )
+  const announcer = new Announcer({ swarm, store, shards }, () => ({
+    name: config.name,
+    state: 'online',
+    hardware: {
+      backend: engine.info?.backend ?? 'cpu',
+      device: engine.info?.devices[0]?.description ?? hardware.cpu,
+      threads: config.engine.threads,
+      memoryBytes
+    }
+  }))
+  const origin = new Origin({
+    directory,
+    library,
+    tokenizers,
+    session: {
+      openChannel: async (stage, handlers, { signal }) =>
+        stage.local ? localStage(host, swarm.peer, handlers) : remoteStage({ swarm }, stage, handlers, { signal }),
+      ping: async (peer, { signal }) => swarm.ping(peer, { signal }),
+      now
+    }
+  })
+  const sharer = new Sharer({ store, makeEngine, onShared: () => void announcer.update() })
+
+  const lifecycle = new Lifecycle({ logger })
+  const stop = async (): Promise<void> => lifecycle.stop()
+  const service = new NodeService(
+    { home, config, membership, swarm, store, engine, shards, holdings, host, origin, sharer, stop },
+    { memoryBytes }
+  )
+  const run = async (components: readonly Component[]): Promise<RunningNode> => {
+    await lifecycle.start(components, options)
+    return { service, stop, closed: lifecycle.closed }
+  }
+  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, announcer, service } }
+}

@@ -1,0 +1,31 @@
+/** What this node says of the models that it holds. Pure. */
+import type { ServedShard } from '../pipeline/served-shard.js'
+import type { LayerRange, StoredModel } from '../models/types.js'
+import type { HeldModel, ServedShard as AnnouncedShard } from '../swarm/types.js'
+import { MAX_MODELS } from '../../protocol/limits.js'
+
+export interface HeldPieces {
+  model: StoredModel
+  /** Ranges whose pieces can be had here. */
+  ranges: LayerRange[]
+}
+
+/** The models with shards first: a record has room for `MAX_MODELS`. */
+export function heldModels(held: readonly HeldPieces[], served: readonly ServedShard[]): HeldModel[] {
+  return held
+    .map(({ model, ranges }) => heldModel(model, ranges, served))
+    .filter(({ pieces, shards }) => pieces.length > 0 || shards.length > 0)
+    .sort((a, b) => b.shards.length - a.shards.length)
+    .slice(0, MAX_MODELS)
+}
+
+function heldModel({ id, manifest }: StoredModel, pieces: LayerRange[], served: readonly ServedShard[]): HeldModel {
+  const { name, architecture, layers, cuts } = manifest
+  const shards = served.filter(({ facts }) => facts.manifest === id).map(announced)
+  return { manifest: id, name, architecture, layers, cuts, pieces, shards }
+}
+
+function announced(shard: ServedShard): AnnouncedShard {
+  const { facts, secondsPerLayer, freeSessions, freeContext, queue } = shard
+  return { ...facts.range, secondsPerLayer, freeSessions, freeContext, queue }
+}

@@ -1,0 +1,54 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { ModelStore } from '../models/store.js'
+import type { ShardRegistry } from '../pipeline/shard-registry.js'
+import type { Announcement, Swarm } from '../swarm/types.js'
+import { heldModels } from './announcement.js'
+
+/** Free room, speed and queue change all the time: others hear of it this often. */
+const REFRESH_MS = 15_000
+
+export interface AnnouncerParts {
+  swarm: Pick<Swarm, 'announce'>
+  store: ModelStore
+  shards: ShardRegistry
+}
+
+/** Keeps the swarm informed of what this node holds and serves. */
+export class Announcer {
+  readonly #parts: AnnouncerParts
+  readonly #about: () => Omit<Announcement, 'models'>
+  #last: Announcement | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: AnnouncerParts, about: () => Omit<Announcement, 'models'>) {
+    this.#parts = parts
+    this.#about = about
+  }
+
+  async start(): Promise<void> {
+    this.#parts.shards.addEventListener('change', this.#onChange)
+    this.#timer = setInterval(this.#onChange, REFRESH_MS).unref()
+    await this.update()
+  }
+
+  stop(): void {
+    this.#parts.shards.removeEventListener('change', this.#onChange)
+    clearInterval(this.#timer)
+  }
+
+  /** Announces what is true now, where it differs from what was said last. */
+  async update(): Promise<void> {
+    const { swarm, store, shards } = this.#parts
+    const held = await Promise.all(
+      store.list().map(async model => ({ model, ranges: await store.heldRanges(model.id) }))
+    )
+    const announcement = { ...this.#about(), models: heldModels(held, shards.list()) }
+    if (isDeepStrictEqual(announcement, this.#last)) return
+    this.#last = announcement
+    swarm.announce(announcement)
+  }
+
+  readonly #onChange = (): void => {
+    void this.update()
+  }
+}

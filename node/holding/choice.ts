@@ -1,0 +1,72 @@
+/** Which layers of a model this node should hold. Pure. */
+import type { LayerRange, Manifest, StoredModel } from '../models/types.js'
+import { choosePlacement } from '../scheduler/placement.js'
+import type { PlacementRequest } from '../scheduler/types.js'
+import type { NodeView } from '../swarm/types.js'
+import { HoldingError } from './errors.js'
+import { bytesOfRange, type Footprint } from './footprint.js'
+
+/** Layers a second of a node that nobody has measured: counts as one node like the others. */
+const UNMEASURED = 1_000
+
+export interface ChoiceInput {
+  model: StoredModel
+  footprint: Footprint
+  /** What the owner's memory still has room for. */
+  memoryBytes: number
+  /** The owner's own choice. */
+  pinned: LayerRange | undefined
+  nodes: readonly NodeView[]
+  /** Of this node, where it was measured. */
+  layersPerSecond: number | undefined
+}
+
+/** @throws HoldingError */
+export function chooseRange(input: ChoiceInput): LayerRange {
+  const { model, footprint, memoryBytes, pinned } = input
+  if (pinned !== undefined) return pinnedRange(model.manifest, pinned)
+  const [kept] = model.shards.filter(({ range }) => bytesOfRange(footprint, range) <= memoryBytes)
+  if (kept !== undefined) return kept.range
+  const served = othersShards(input.nodes, model.id)
+  const placement = choosePlacement({
+    ...footprint,
+    layers: model.manifest.layers,
+    cuts: model.manifest.cuts,
+    memoryBytes,
+    layersPerSecond: input.layersPerSecond ?? served[0]?.layersPerSecond ?? UNMEASURED,
+    served
+  })
+  if (placement.kind === 'range') return { start: placement.start, end: placement.end }
+  const { neededBytes } = placement
+  throw new HoldingError(
+    'MEMORY_TOO_SMALL',
+    `${model.manifest.name} needs at least ${neededBytes} bytes for its smallest range of layers, and ${memoryBytes} are left here. Give more with --memory, or less context with --context.`,
+    { details: { manifest: model.id, neededBytes, memoryBytes } }
+  )
+}
+
+function pinnedRange({ name, layers, cuts }: Manifest, pinned: LayerRange): LayerRange {
+  const bounds = [0, ...cuts, layers]
+  if (bounds.includes(pinned.start) && bounds.includes(pinned.end)) return pinned
+  throw new HoldingError(
+    'PINNED_RANGE',
+    `${name} cannot be cut at ${pinned.start}-${pinned.end}: it has ${layers} layers, and ranges may begin and end at ${bounds.join(', ')}.`,
+    { details: { pinned, bounds } }
+  )
+}
+
+function othersShards(nodes: readonly NodeView[], manifest: string): PlacementRequest['served'] {
+  return nodes
+    .filter(({ path }) => path !== 'self')
+    .flatMap(({ peer, record }) =>
+      record.models
+        .filter(held => held.manifest === manifest)
+        .flatMap(held => held.shards)
+        .map(({ start, end, secondsPerLayer }) => ({
+          peer,
+          start,
+          end,
+          layersPerSecond: secondsPerLayer > 0 ? 1 / secondsPerLayer : UNMEASURED
+        }))
+    )
+}

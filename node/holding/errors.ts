@@ -1,0 +1,13 @@
+import { CodedError } from '../../protocol/errors.js'
+
+/**
+ * - `PINNED_RANGE` the owner's `--layers` cannot be served for this model
+ * - `MEMORY_TOO_SMALL` not even the smallest allowed range of the model fits what the owner gives
+ * - `NO_HOLDER` nobody offers the model's pieces
+ */
+export type HoldingErrorCode = 'PINNED_RANGE' | 'MEMORY_TOO_SMALL' | 'NO_HOLDER'
+
+/** This node cannot hold what it should. */
+export class HoldingError extends CodedError<HoldingErrorCode> {
+  override name = 'HoldingError'
+}

@@ -1,0 +1,28 @@
+/** What a range of layers takes of memory: weights, and KV for the configured context. Bytes. */
+import type { GgufMetadata } from '../models/gguf-metadata.js'
+import { embeddingBytes, headBytes, kvBytesPerPosition, layerBytes } from '../models/sizes.js'
+import type { LayerRange, Manifest } from '../models/types.js'
+
+export interface Footprint {
+  /** Of each layer, KV included. */
+  layerBytes: number[]
+  /** With layer 0. */
+  embeddingBytes: number
+  /** With the last layer. */
+  headBytes: number
+}
+
+/** @param context KV positions that a shard has room for */
+export function footprint(manifest: Manifest, metadata: GgufMetadata, context: number): Footprint {
+  const kv = kvBytesPerPosition(manifest, metadata)
+  return {
+    layerBytes: layerBytes(manifest).map((bytes, layer) => bytes + (kv[layer] ?? 0) * context),
+    embeddingBytes: embeddingBytes(manifest),
+    headBytes: headBytes(manifest)
+  }
+}
+
+export function bytesOfRange({ layerBytes, embeddingBytes, headBytes }: Footprint, { start, end }: LayerRange): number {
+  const ends = (start === 0 ? embeddingBytes : 0) + (end === layerBytes.length ? headBytes : 0)
+  return layerBytes.slice(start, end).reduce((sum, bytes) => sum + bytes, ends)
+}

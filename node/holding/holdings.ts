@@ -1,0 +1,180 @@
+import { asError } from '../../protocol/errors.js'
+import type { TaskView } from '../control/contract.js'
+import type { Logger } from '../logger.js'
+import type { ModelStore } from '../models/store.js'
+import type { LayerRange, StoredModel } from '../models/types.js'
+import { offeredModels } from '../pipeline/catalogue.js'
+import type { ShardRegistry } from '../pipeline/shard-registry.js'
+import type { Directory } from '../swarm/types.js'
+import { chooseRange } from './choice.js'
+import { bytesOfRange, footprint, type Footprint } from './footprint.js'
+import type { ModelLibrary } from './library.js'
+
+/** After a change in the directory, changes that follow at once are looked at together. */
+const SETTLE_MS = 250
+/** A model that could not be held is tried again after this. */
+const RETRY_MS = 30_000
+
+export interface HoldingsParts {
+  store: ModelStore
+  shards: ShardRegistry
+  library: ModelLibrary
+  directory: Directory
+  logger: Logger
+}
+
+export interface HoldingsSettings {
+  /** What the owner gives to shards. */
+  memoryBytes: number
+  /** The owner's own choice of layers, for every model. */
+  layers: LayerRange | undefined
+  /** KV positions of a shard. */
+  context: number
+}
+
+/**
+ * Which layers this node holds: chooses a range of every model that the swarm offers while memory lasts, fetches its
+ * pieces, loads it and serves it. One model at a time. Dispatches `change` when tasks change.
+ */
+export class Holdings extends EventTarget {
+  readonly #parts: HoldingsParts
+  readonly #settings: HoldingsSettings
+  readonly #stopping = new AbortController()
+  readonly #usedBytes = new Map<string, number>()
+  readonly #retryAt = new Map<string, number>()
+  readonly #tasks = new Set<TaskView>()
+  #queue: Promise<unknown> = Promise.resolve()
+  #settling: NodeJS.Timeout | undefined
+  #retrying: NodeJS.Timeout | undefined
+
+  constructor(parts: HoldingsParts, settings: HoldingsSettings) {
+    super()
+    this.#parts = parts
+    this.#settings = settings
+  }
+
+  /** Serves what is in the store, then whatever the swarm offers. */
+  start(): void {
+    for (const { id } of this.#parts.store.list()) void this.#try(id)
+    this.#parts.directory.addEventListener('change', this.#settle)
+    this.#settle()
+  }
+
+  async stop(): Promise<void> {
+    this.#parts.directory.removeEventListener('change', this.#settle)
+    clearTimeout(this.#settling)
+    clearTimeout(this.#retrying)
+    this.#stopping.abort(new Error('the node is shutting down'))
+    await this.#queue
+  }
+
+  get tasks(): readonly TaskView[] {
+    return [...this.#tasks]
+  }
+
+  get usedBytes(): number {
+    return [...this.#usedBytes.values()].reduce((sum, bytes) => sum + bytes, 0)
+  }
+
+  /** Chooses layers of this model, gets and serves them; the range that is served, or was already. */
+  async hold(manifest: string): Promise<LayerRange> {
+    const holding = this.#queue.then(async () => this.#hold(manifest))
+    this.#queue = holding.catch(() => undefined)
+    return holding
+  }
+
+  /** Stops serving a model and deletes what the store has of it. */
+  async remove(manifest: string): Promise<void> {
+    this.#retryAt.set(manifest, Infinity)
+    await this.#queue
+    await this.#parts.shards.withdraw(manifest)
+    this.#usedBytes.delete(manifest)
+    await this.#parts.store.remove(manifest)
+    this.#changed()
+  }
+
+  readonly #settle = (): void => {
+    clearTimeout(this.#settling)
+    this.#settling = setTimeout(() => this.#look(), SETTLE_MS)
+  }
+
+  #look(): void {
+    for (const { manifest, holders } of offeredModels(this.#parts.directory.nodes())) {
+      const fetchable = holders.some(({ serving }) => !serving)
+      if (fetchable && !this.#usedBytes.has(manifest)) void this.#try(manifest)
+    }
+  }
+
+  /** For models that nobody asked this node to hold: a failure is logged, and tried again later. */
+  async #try(manifest: string): Promise<void> {
+    const now = Date.now()
+    if ((this.#retryAt.get(manifest) ?? 0) > now) return
+    this.#retryAt.set(manifest, now + RETRY_MS)
+    try {
+      await this.hold(manifest)
+      this.#retryAt.delete(manifest)
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      this.#parts.logger.warn({ manifest, reason: asError(error).message }, 'cannot hold this model now')
+      this.#retrying ??= setTimeout(() => {
+        this.#retrying = undefined
+        this.#look()
+      }, RETRY_MS).unref()
+    }
+  }
+
+  async #hold(manifest: string): Promise<LayerRange> {
+    const { shards, library, store, logger } = this.#parts
+    const { signal } = this.#stopping
+    signal.throwIfAborted()
+    const served = shards.list().find(({ facts }) => facts.manifest === manifest)
+    if (served !== undefined) return served.facts.range
+    const model = await library.header(manifest, { signal })
+    const size = footprint(model.manifest, (await store.header(manifest)).metadata, this.#settings.context)
+    const range = this.#choose(model, size)
+    const { name, architecture, layers } = model.manifest
+    const file = await this.#task({ what: 'fetching', model: name, layers: range, progress: 0 }, async task =>
+      library.range(manifest, range, {
+        signal,
+        onProgress: ({ bytes, totalBytes }) => this.#progress(task, totalBytes === 0 ? 1 : bytes / totalBytes)
+      })
+    )
+    await this.#task({ what: 'loading', model: name, layers: range, progress: 0 }, async () =>
+      shards.serve({ manifest, file: { file, architecture, ...range, layers } }, { signal })
+    )
+    this.#usedBytes.set(manifest, bytesOfRange(size, range))
+    logger.info({ model: name, layers: `${range.start}-${range.end}` }, 'serving layers')
+    return range
+  }
+
+  #choose(model: StoredModel, size: Footprint): LayerRange {
+    const secondsPerLayer = this.#parts.shards.list()[0]?.secondsPerLayer
+    return chooseRange({
+      model,
+      footprint: size,
+      memoryBytes: this.#settings.memoryBytes - this.usedBytes,
+      pinned: this.#settings.layers,
+      nodes: this.#parts.directory.nodes(),
+      layersPerSecond: secondsPerLayer === undefined ? undefined : 1 / secondsPerLayer
+    })
+  }
+
+  async #task<T>(task: TaskView, run: (task: TaskView) => Promise<T>): Promise<T> {
+    this.#tasks.add(task)
+    this.#changed()
+    try {
+      return await run(task)
+    } finally {
+      this.#tasks.delete(task)
+      this.#changed()
+    }
+  }
+
+  #progress(task: TaskView, progress: number): void {
+    task.progress = progress
+  }
+
+  #changed(): void {
+    this.dispatchEvent(new Event('change'))
+  }
+}

@@ -1,0 +1,73 @@
+import type { ShareEvent, ShareRequest } from '../control/contract.js'
+import type { EngineProcess } from '../engine/engine.js'
+import { readGguf } from '../models/gguf.js'
+import { buildManifest } from '../models/manifest.js'
+import { findCuts, type SplitProgress } from '../models/split-check.js'
+import type { ModelStore } from '../models/store.js'
+import { EventQueue } from './event-queue.js'
+
+export interface SharerParts {
+  store: ModelStore
+  /** An engine of its own: a check may crash it. */
+  makeEngine: () => EngineProcess
+  /** Called with the manifest hash once the model is in the store. */
+  onShared: (manifest: string) => void
+}
+
+/**
+ * Offers a GGUF file to the swarm: proves where it may be cut by comparing split with whole, hashes its pieces, and puts
+ * its manifest into the store. The file itself stays where it is.
+ */
+export class Sharer {
+  readonly #parts: SharerParts
+
+  constructor(parts: SharerParts) {
+    this.#parts = parts
+  }
+
+  /** @throws ModelError, SplitError, EngineError; the signal's reason */
+  share(request: ShareRequest, { signal }: { signal: AbortSignal }): AsyncIterable<ShareEvent> {
+    const events = new EventQueue<ShareEvent>()
+    this.#share(request, event => events.push(event), signal).then(
+      () => events.end(),
+      (error: unknown) => events.fail(error)
+    )
+    return events
+  }
+
+  async #share(request: ShareRequest, emit: (event: ShareEvent) => void, signal: AbortSignal): Promise<void> {
+    const { store, onShared } = this.#parts
+    const { file } = request
+    emit({ event: 'progress', phase: 'reading', done: 0, total: 1 })
+    const gguf = await readGguf(file, { signal })
+    emit({ event: 'progress', phase: 'reading', done: 1, total: 1 })
+    const { cuts } = await this.#findCuts(file, emit, signal)
+    const manifest = await buildManifest(
+      { file, gguf },
+      {
+        ...(request.name === undefined ? {} : { name: request.name }),
+        cuts,
+        signal,
+        onProgress: ({ bytes, totalBytes }) =>
+          emit({ event: 'progress', phase: 'hashing', done: bytes, total: totalBytes })
+      }
+    )
+    const { id } = await store.addShared(manifest, { file, gguf })
+    onShared(id)
+    emit({ event: 'shared', model: manifest.name, manifest: id, layers: manifest.layers, cuts })
+  }
+
+  async #findCuts(file: string, emit: (event: ShareEvent) => void, signal: AbortSignal): Promise<{ cuts: number[] }> {
+    const engine = this.#parts.makeEngine()
+    const onProgress = ({ cuts, range, layers }: SplitProgress): void => {
+      const note = cuts.length === 0 ? 'the whole model' : `cut before layers ${cuts.join(', ')}`
+      emit({ event: 'progress', phase: 'checking', done: range.start, total: layers, note })
+    }
+    try {
+      await engine.start({ signal })
+      return await findCuts({ file, engine, onProgress, signal })
+    } finally {
+      await engine.stop()
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { asError } from '../protocol/errors.js'
+import { abortable, deadline } from './deadline.js'
+import type { Logger } from './logger.js'
+
+/** A part that takes longer to stop is left behind: the process is about to end. */
+const STOP_MS = 10_000
+
+export interface Component {
+  /** Absent where there is nothing to do before the first use. */
+  start?(): unknown
+  stop(): unknown
+}
+
+/** Starts components one after another and stops them the other way round, whatever fails on the way. */
+export class Lifecycle {
+  readonly closed: Promise<void>
+  readonly #logger: Logger
+  readonly #close: () => void
+  readonly #started: Component[] = []
+  #stopping: Promise<void> | undefined
+
+  constructor({ logger }: { logger: Logger }) {
+    this.#logger = logger
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    this.closed = promise
+    this.#close = () => resolve(undefined)
+  }
+
+  /** When one fails, those before it are stopped again and its error is thrown. */
+  async start(components: readonly Component[], { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    try {
+      for (const component of components) {
+        signal?.throwIfAborted()
+        this.#started.push(component)
+        await component.start?.()
+      }
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /** Idempotent; never throws. */
+  async stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    await this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    for (const component of this.#started.reverse()) await this.#stopOne(component)
+    this.#close()
+  }
+
+  async #stopOne(component: Component): Promise<void> {
+    using limit = deadline(`stopping ${component.constructor.name}`, STOP_MS)
+    try {
+      await abortable(Promise.resolve(component.stop()), limit.signal)
+    } catch (error) {
+      this.#logger.warn({ reason: asError(error).message }, 'a part did not stop cleanly')
+    }
+  }
+}

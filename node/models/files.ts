@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { ModelError } from './errors.js'
+
+/** Ends the names of files that are not complete yet; what is left of them after a crash may be deleted. */
+export const TEMPORARY_SUFFIX = '.tmp'
+
+/** Writes a file under another name and moves it into place when it is on the disk: `file` is complete or not there. */
+export async function writeDurably(file: string, write: (handle: FileHandle) => Promise<unknown>): Promise<void> {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}${TEMPORARY_SUFFIX}`
+  try {
+    {
+      await using handle = await open(temporary, 'wx', 0o600)
+      await write(handle)
+      await handle.sync()
+    }
+    await moveIntoPlace(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** Writes all of `bytes`: a single write may take fewer, on a full disk for one. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}
+
+/** Renames a synced file and syncs the folder, so that the new name survives a crash too. */
+export async function moveIntoPlace(from: string, to: string): Promise<void> {
+  await rename(from, to)
+  if (process.platform === 'win32') return // folders cannot be opened there
+  await using folder = await open(dirname(to), 'r')
+  await folder.sync()
+}
+
+/** Exactly `length` bytes from `position`. @throws ModelError TRUNCATED when the file ends before. */
+export async function readFully(handle: FileHandle, position: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length)
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, position + done)
+    if (bytesRead === 0) throw new ModelError('TRUNCATED', `the file ends before byte ${position + length}`)
+    done += bytesRead
+  }
+  return bytes
+}

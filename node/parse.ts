@@ -1,0 +1,77 @@
+import type { LayerRange } from './models/types.js'
+
+const BYTE_UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40
+}
+
+/** What `parseBytes` takes, for error messages. */
+export const BYTES_ALLOWED = 'a size such as 4GiB, 512MiB or 8GB'
+
+/** What `parseLayerRange` takes, for error messages. */
+export const LAYERS_ALLOWED = 'a range of layers such as 0-8, meaning layers 0 to 7'
+
+/** No model has more layers; keeps numbers from outside small. */
+const MAX_LAYERS = 65_536
+
+/** `4GiB` → bytes. Units are powers of 1024 with an `i`, of 1000 without; a bare number is bytes. Undefined if it is neither. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?i?b)?$/i.exec(text.trim())
+  if (match === null) return undefined
+  const bytes = Math.floor(Number(match[1]) * (BYTE_UNITS[(match[2] ?? 'b').toLowerCase()] ?? NaN))
+  return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
+}
+
+/** `0-8` → the half-open range `[0, 8)`, as everywhere in this project. Undefined if it is not a range or empty. */
+export function parseLayerRange(text: string): LayerRange | undefined {
+  const match = /^(\d{1,5})-(\d{1,5})$/.exec(text.trim())
+  if (match === null) return undefined
+  const [start, end] = [Number(match[1]), Number(match[2])]
+  return start < end && end <= MAX_LAYERS ? { start, end } : undefined
+}
+
+/** `2,5` → `[2, 5]`: strictly ascending layers, each above 0. Undefined if it is anything else. */
+export function parseCuts(text: string): number[] | undefined {
+  const parts = text.split(',').map(part => part.trim())
+  if (!parts.every(part => /^\d{1,5}$/.test(part))) return undefined
+  const cuts = parts.map(Number)
+  const ascending = cuts.every((cut, index) => cut > (cuts[index - 1] ?? 0) && cut < MAX_LAYERS)
+  return ascending ? cuts : undefined
+}
+
+/** The candidate that takes the fewest edits to get from `text`, if it takes at most a third of its length and two more. */
+export function nearest(text: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined
+  let fewest = Math.floor(text.length / 3) + 3
+  for (const candidate of candidates) {
+    const edits = editDistance(text, candidate)
+    if (edits < fewest) [best, fewest] = [candidate, edits]
+  }
+  return best
+}
+
+/** The longest text that is compared: the distance costs the product of both lengths. */
+const MAX_COMPARED = 64
+
+/** Levenshtein's distance. */
+function editDistance(left: string, right: string): number {
+  const a = left.slice(0, MAX_COMPARED)
+  const b = right.slice(0, MAX_COMPARED)
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      const replace = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1)
+      next.push(Math.min(replace, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,59 @@
+import type { GenerateStats, RouteStageView } from '../control/contract.js'
+import type { StepAnswer } from './ring-session.js'
+
+/** Collects what an answer took. All times in milliseconds. */
+export class AnswerStats {
+  readonly #now: () => number
+  readonly #started: number
+  #firstToken: number | undefined
+  #generated = 0
+  readonly #decodeSteps: StepAnswer[] = []
+  #promptStarted = 0
+
+  constructor(now: () => number) {
+    this.#now = now
+    this.#started = now()
+  }
+
+  /** The route is open and the prompt goes out. */
+  promptSent(): void {
+    this.#promptStarted = this.#now()
+  }
+
+  /** A token was chosen after this step. */
+  token(step: StepAnswer): void {
+    this.#generated++
+    if (this.#firstToken === undefined) this.#firstToken = this.#now()
+    else this.#decodeSteps.push(step)
+  }
+
+  summary(facts: { promptTokens: number; stages: RouteStageView[]; seed: number }): GenerateStats {
+    const now = this.#now()
+    const firstToken = this.#firstToken ?? now
+    const decodeMs = now - firstToken
+    const steps = this.#decodeSteps
+    const stages = facts.stages.map((stage, i) => ({
+      ...stage,
+      computeMs: median(steps.map(step => step.timings[i]?.computed ?? 0)),
+      queuedMs: median(steps.map(step => step.timings[i]?.queued ?? 0))
+    }))
+    const network = (step: StepAnswer): number =>
+      step.elapsed - step.timings.reduce((sum, { computed, queued }) => sum + computed + queued, 0)
+    return {
+      promptTokens: facts.promptTokens,
+      generatedTokens: this.#generated,
+      firstTokenMs: firstToken - this.#started,
+      promptMs: firstToken - this.#promptStarted,
+      decodeMs,
+      tokensPerSecond: steps.length === 0 || decodeMs <= 0 ? 0 : (steps.length / decodeMs) * 1_000,
+      stages,
+      networkMs: median(steps.map(network)),
+      seed: facts.seed
+    }
+  }
+}
+
+function median(values: number[]): number {
+  const sorted = values.sort((a, b) => a - b)
+  return sorted[sorted.length >> 1] ?? 0
+}

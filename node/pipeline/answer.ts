@@ -1,0 +1,78 @@
+/** An answer, token by token: the prompt in overlapping chunks, then one step a token, sampled here. */
+import type { Tokenizer } from '../engine/types.js'
+import { chunkRows, STEPS_IN_FLIGHT } from './prompt.js'
+import type { RingSession, StepAnswer } from './ring-session.js'
+import { sampleToken, wantFor, type SamplingOptions } from './sampling.js'
+import { TextStream } from './text.js'
+
+export type StopReason = 'stop' | 'length' | 'stop-string' | 'context'
+
+export interface AnswerOptions {
+  prompt: Uint32Array
+  /** Stages of the route: decides how the prompt is cut. */
+  stages: number
+  sampling: SamplingOptions
+  stop: readonly string[]
+  maxTokens: number
+  /** Positions of the model. */
+  context: number
+}
+
+export type AnswerEvent =
+  /** A token was chosen; `text` is what can be shown, often nothing yet. `step` is the step that led to it. */
+  { type: 'token'; token: number; text: string; step: StepAnswer } | { type: 'end'; reason: StopReason; text: string }
+
+const NO_CANDIDATES = { rows: 0, candidates: 0, ids: [], logSumExp: false }
+
+export async function* answer(
+  session: Pick<RingSession, 'step' | 'rowsPerStep'>,
+  tokenizer: Pick<Tokenizer, 'bytesOf' | 'isEndOfGeneration'>,
+  options: AnswerOptions
+): AsyncGenerator<AnswerEvent> {
+  const { prompt, sampling } = options
+  const want = wantFor(sampling)
+  const text = new TextStream(options.stop)
+  const tokens = Array.from(prompt)
+  let reason: StopReason | undefined
+  let step = await prefill(session, options)
+  for (;;) {
+    const [row] = step.rows
+    if (row === undefined) throw new RangeError('a step that wanted candidates came back without')
+    const token = sampleToken(row, tokens, tokens.length, sampling)
+    if (tokenizer.isEndOfGeneration(token)) break
+    tokens.push(token)
+    const piece = text.push(tokenizer.bytesOf(token))
+    yield { type: 'token', token, text: piece.text, step }
+    reason = piece.stopped ? 'stop-string' : limitReached(tokens.length, options)
+    if (reason !== undefined) break
+    step = await session.step({ tokens: Uint32Array.of(token), position: tokens.length - 1, want })
+  }
+  yield { type: 'end', reason: reason ?? 'stop', text: text.end() }
+}
+
+function limitReached(length: number, { prompt, maxTokens, context }: AnswerOptions): StopReason | undefined {
+  if (length >= context) return 'context'
+  return length - prompt.length >= maxTokens ? 'length' : undefined
+}
+
+/** The whole prompt; the answer to its last chunk has the candidates for the first token. */
+async function prefill(
+  session: Pick<RingSession, 'step' | 'rowsPerStep'>,
+  { prompt, stages, sampling }: AnswerOptions
+): Promise<StepAnswer> {
+  const chunks = chunkRows(prompt.length, { stages, rowsPerStep: session.rowsPerStep })
+  const underWay: Promise<StepAnswer>[] = []
+  let position = 0
+  let last: StepAnswer | undefined
+  for (const [i, rows] of chunks.entries()) {
+    if (underWay.length >= STEPS_IN_FLIGHT) await underWay.shift()
+    const want = i === chunks.length - 1 ? wantFor(sampling) : NO_CANDIDATES
+    const step = session.step({ tokens: prompt.slice(position, position + rows), position, want })
+    step.catch(() => undefined) // awaited in its turn
+    underWay.push(step)
+    position += rows
+  }
+  for (const step of underWay) last = await step
+  if (last === undefined) throw new RangeError('an empty prompt')
+  return last
+}

@@ -1,0 +1,91 @@
+/** Which models the swarm offers, read from what its nodes say of themselves. Pure. */
+import type { NodeView } from '../swarm/types.js'
+import { missingLayers } from '../scheduler/coverage.js'
+import { PipelineError } from './errors.js'
+
+export interface Holder {
+  peer: string
+  name: string
+  start: number
+  end: number
+  /** True for a loaded shard, false for pieces that can be fetched. */
+  serving: boolean
+}
+
+export interface OfferedModel {
+  /** Manifest hash, hex. */
+  manifest: string
+  name: string
+  architecture: string
+  layers: number
+  cuts: number[]
+  holders: Holder[]
+  /** Layers that nobody serves. */
+  missing: { start: number; end: number }[]
+}
+
+/** By name, then manifest. */
+export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
+  const models = new Map<string, OfferedModel>()
+  for (const node of nodes) {
+    for (const held of node.record.models) {
+      const { manifest, name, architecture, layers, cuts } = held
+      const model = models.get(manifest) ?? { manifest, name, architecture, layers, cuts, holders: [], missing: [] }
+      models.set(manifest, model)
+      if (layers !== model.layers) continue // contradicts whoever came first; the manifest itself decides in the end
+      const who = { peer: node.peer, name: node.record.name }
+      for (const { start, end } of held.shards) model.holders.push({ ...who, start, end, serving: true })
+      for (const { start, end } of held.pieces) model.holders.push({ ...who, start, end, serving: false })
+    }
+  }
+  for (const model of models.values()) {
+    model.missing = missingLayers(
+      model.layers,
+      model.holders.filter(holder => holder.serving)
+    )
+  }
+  return [...models.values()].sort((a, b) => a.name.localeCompare(b.name) || a.manifest.localeCompare(b.manifest))
+}
+
+/** Below this a prefix of a manifest hash names too many. */
+const LEAST_PREFIX = 6
+
+/** By name, by manifest hash or by the beginning of one. Throws `UNKNOWN_MODEL` or `AMBIGUOUS_MODEL`. */
+export function resolveModel(models: readonly OfferedModel[], wanted: string): OfferedModel {
+  const key = wanted.toLowerCase()
+  const found = models.filter(
+    model => model.name.toLowerCase() === key || (key.length >= LEAST_PREFIX && model.manifest.startsWith(key))
+  )
+  const [model, ...others] = found
+  if (model === undefined) throw unknownModel(models, wanted)
+  if (others.length === 0) return model
+  const choices = found.map(({ name, manifest }) => `${name} (${manifest.slice(0, 12)})`).join(', ')
+  throw new PipelineError(
+    'AMBIGUOUS_MODEL',
+    `"${wanted}" names ${found.length} models: ${choices}. Give the beginning of the hash instead.`,
+    { details: { wanted, manifests: found.map(({ manifest }) => manifest) } }
+  )
+}
+
+function unknownModel(models: readonly OfferedModel[], wanted: string): PipelineError {
+  const names = models.map(({ name }) => name)
+  const offer =
+    names.length > 0
+      ? `It offers: ${names.join(', ')}.`
+      : 'It offers none yet: share one with `flambeau share FILE.gguf`.'
+  return new PipelineError('UNKNOWN_MODEL', `Nobody in this swarm offers "${wanted}". ${offer}`, {
+    details: { wanted, offered: names }
+  })
+}
+
+/** "0-4" for `[0, 4)`: the way layer ranges are written everywhere. */
+export const rangeText = ({ start, end }: { start: number; end: number }): string => `${start}-${end}`
+
+export function incompleteModel({ name, manifest, missing, layers }: OfferedModel): PipelineError {
+  const ranges = missing.map(rangeText).join(', ')
+  return new PipelineError(
+    'INCOMPLETE_MODEL',
+    `Nobody serves layers ${ranges} of ${name} (it has ${layers}). Start a node that holds them: \`flambeau up --layers ${missing[0] ? rangeText(missing[0]) : ''}\`.`,
+    { details: { manifest, missing } }
+  )
+}

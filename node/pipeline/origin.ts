@@ -1,0 +1,209 @@
+import { randomInt } from 'node:crypto'
+import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
+import type { ChatMessage, Tokenizer } from '../engine/types.js'
+import type { ModelLibrary } from '../holding/library.js'
+import type { Manifest } from '../models/types.js'
+import type { Directory, NodeView } from '../swarm/types.js'
+import { AnswerStats } from './answer-stats.js'
+import { answer } from './answer.js'
+import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
+import { PipelineError } from './errors.js'
+import { RingSession, type RingSessionParts, type SessionStage } from './ring-session.js'
+import { chooseRoute } from './route.js'
+import { DEFAULT_SAMPLING, type SamplingOptions } from './sampling.js'
+import type { TokenizerCache } from './tokenizer-cache.js'
+
+/** Tokens of an answer where nothing was asked for. */
+const DEFAULT_MAX_TOKENS = 512
+/** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
+const ROUTE_ATTEMPTS = 4
+/** Seeds are drawn below this. */
+const SEED_LIMIT = 2 ** 32
+
+export interface OriginParts {
+  directory: Directory
+  library: Pick<ModelLibrary, 'header'>
+  tokenizers: TokenizerCache
+  session: RingSessionParts
+}
+
+interface OpenRoute {
+  session: RingSession
+  stages: SessionStage[]
+  nodes: readonly NodeView[]
+}
+
+/** Answers prompts: finds the model, plans the route, drives the session and samples. */
+export class Origin {
+  readonly #parts: OriginParts
+  #answering = 0
+
+  constructor(parts: OriginParts) {
+    this.#parts = parts
+  }
+
+  /** Answers under way. */
+  get answering(): number {
+    return this.#answering
+  }
+
+  /**
+   * Events of one answer; ends after `done`. Leaving the loop or aborting the signal frees every stage.
+   * @throws PipelineError, EngineError (tokenizer), ModelError (header)
+   */
+  async *generate(request: GenerateRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<GenerateEvent> {
+    this.#answering++
+    try {
+      yield* this.#answer(request, signal)
+    } finally {
+      this.#answering--
+    }
+  }
+
+  async *#answer(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+    const { now } = this.#parts.session
+    const stats = new AnswerStats(now)
+    const model = await this.#resolve(request.model, signal)
+    const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
+    const tokenizer = await this.#parts.tokenizers.get(headerFile)
+    const prompt = await promptTokens(tokenizer, request, signal)
+    const room = checkContext(manifest, prompt.length)
+    const maxTokens = Math.min(request.sampling.maxTokens ?? DEFAULT_MAX_TOKENS, room)
+    const context = prompt.length + maxTokens
+    const route = await this.#openRoute({ model, manifest, context, dtype: request.dtype ?? 'f16' }, signal)
+    const cancel = (): void => route.session.close(cancelled())
+    signal.addEventListener('abort', cancel, { once: true })
+    try {
+      const stages = stageViews(route)
+      yield { event: 'route', stages, promptTokens: prompt.length }
+      stats.promptSent()
+      const sampling = samplingOptions(request)
+      const stop = request.sampling.stop ?? []
+      const options = { prompt, stages: stages.length, sampling, stop, maxTokens, context: manifest.context }
+      let unsent: number[] = []
+      for await (const event of answer(route.session, tokenizer, options)) {
+        if (event.type === 'token') {
+          stats.token(event.step)
+          unsent.push(event.token)
+        }
+        if (event.text !== '' || (event.type === 'end' && unsent.length > 0)) {
+          yield { event: 'text', text: event.text, tokens: unsent }
+          unsent = []
+        }
+        if (event.type !== 'end') continue
+        const summary = stats.summary({ promptTokens: prompt.length, stages, seed: sampling.seed })
+        yield { event: 'done', reason: event.reason, stats: summary }
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel)
+      route.session.close()
+    }
+  }
+
+  /** Asks the swarm once more before it says that nobody has the model, or not all of it. */
+  async #resolve(wanted: string, signal: AbortSignal): Promise<OfferedModel> {
+    const { directory } = this.#parts
+    const look = (): OfferedModel => resolveModel(offeredModels(directory.nodes()), wanted)
+    try {
+      const model = look()
+      if (model.missing.length === 0) return model
+    } catch (error) {
+      if (!(error instanceof PipelineError)) throw error
+    }
+    await directory.refresh({ signal })
+    return look()
+  }
+
+  /** A stale view of the swarm costs a failed attempt, not the answer. */
+  async #openRoute(
+    plan: { model: OfferedModel; manifest: Manifest; context: number; dtype: 'f16' | 'f32' },
+    signal: AbortSignal
+  ): Promise<OpenRoute> {
+    const { model, manifest, context, dtype } = plan
+    const exclude = new Set<string>()
+    for (let attempt = 1; ; attempt++) {
+      const nodes = this.#parts.directory.nodes()
+      const stages = chooseRoute({ model, manifest, nodes, context, exclude })
+      const { vocabulary } = manifest
+      try {
+        const session = await RingSession.open(
+          this.#parts.session,
+          { manifest: model.manifest, vocabulary, stages, context, dtype },
+          { signal }
+        )
+        return { session, stages, nodes }
+      } catch (error) {
+        if (signal.aborted) throw cancelled()
+        const peer = error instanceof PipelineError ? error.details['peer'] : undefined
+        if (typeof peer !== 'string' || attempt === ROUTE_ATTEMPTS) throw error
+        exclude.add(peer)
+        if (!canReplan({ model, manifest, nodes, context, exclude })) throw error
+      }
+    }
+  }
+}
+
+/** Whether a route is left once these peers are left out; if not, the reason why the last one failed says more. */
+function canReplan(input: Parameters<typeof chooseRoute>[0]): boolean {
+  try {
+    chooseRoute(input)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
+
+async function promptTokens(tokenizer: Tokenizer, request: GenerateRequest, signal: AbortSignal): Promise<Uint32Array> {
+  const messages = conversation(request)
+  const asChat = request.raw !== true && tokenizer.hasChatTemplate
+  const text = asChat
+    ? await tokenizer.renderChat(messages, { signal })
+    : messages.map(({ content }) => content).join('\n')
+  // A chat template writes the special tokens itself; its beginning-of-text, where it has one, is not added twice.
+  const tokens = await tokenizer.tokenize(text, { addSpecial: !asChat, special: asChat, signal })
+  if (tokens.length === 0) throw new PipelineError('EMPTY_PROMPT', 'The prompt is empty: there is nothing to answer.')
+  return tokens
+}
+
+function conversation({ prompt, messages }: GenerateRequest): ChatMessage[] {
+  return messages ?? [{ role: 'user', content: prompt ?? '' }]
+}
+
+/** Positions left for the answer. */
+function checkContext({ name, context }: Manifest, promptLength: number): number {
+  if (promptLength < context) return context - promptLength
+  throw new PipelineError(
+    'CONTEXT_EXCEEDED',
+    `The prompt has ${promptLength} tokens, and ${name} has room for ${context} with the answer. Shorten the prompt.`,
+    { details: { promptTokens: promptLength, context } }
+  )
+}
+
+function samplingOptions({ sampling }: GenerateRequest): SamplingOptions {
+  const { temperature, topK, topP, minP, repeatPenalty } = sampling
+  return {
+    temperature: temperature ?? DEFAULT_SAMPLING.temperature,
+    topK: topK ?? DEFAULT_SAMPLING.topK,
+    topP: topP ?? DEFAULT_SAMPLING.topP,
+    minP: minP ?? DEFAULT_SAMPLING.minP,
+    repeatPenalty: repeatPenalty ?? DEFAULT_SAMPLING.repeatPenalty,
+    seed: sampling.seed ?? randomInt(SEED_LIMIT)
+  }
+}
+
+function stageViews({ session, stages, nodes }: OpenRoute): RouteStageView[] {
+  const { links } = session
+  return stages.map(({ peer, start, leave, local }, i) => {
+    const node = nodes.find(view => view.peer === peer)
+    return {
+      peer,
+      name: node?.record.name ?? '',
+      start,
+      end: leave,
+      local,
+      link: i === stages.length - 1 ? 'origin' : links[i] === 'star' ? 'star' : 'direct'
+    }
+  })
+}

@@ -1,0 +1,71 @@
+import { RELAY_PROTOCOL } from '../../protocol/ids.js'
+import { MAX_RELAY_FRAME_BYTES } from '../../protocol/limits.js'
+import { ProtocolError } from '../../protocol/protocol-error.js'
+import { decodeRelayReply, encodeRelayRequest, type NextStage } from '../../protocol/stage.js'
+import type { Step } from '../../protocol/step.js'
+import { abortable, deadline } from '../deadline.js'
+import { frames, type FrameStream } from '../swarm/wire.js'
+import type { Swarm } from '../swarm/types.js'
+import { LINK_MS } from './constants.js'
+
+/** Where a stage sends its hidden states. */
+export interface HiddenStateSink {
+  send(step: Step): void
+  close(): void
+}
+
+export interface RelayTarget extends NextStage {
+  /** Hex. */
+  session: string
+}
+
+/**
+ * Opens a relay stream to the next stage and waits until it admits us.
+ * @param onLost called once when the stream ends although nobody closed it here
+ * @throws ProtocolError - the next stage's own status; whatever dialling throws
+ */
+export async function openRelay(
+  { swarm }: { swarm: Pick<Swarm, 'openStream'> },
+  target: RelayTarget,
+  onLost: (error: Error) => void
+): Promise<HiddenStateSink> {
+  using limit = deadline('linking to the next stage', LINK_MS)
+  const { peer, addresses, session, secret } = target
+  const stream = await swarm.openStream(peer, RELAY_PROTOCOL, { addresses, signal: limit.signal })
+  const admitted = Promise.withResolvers<undefined>()
+  let closing = false
+  const relay: FrameStream = frames(stream, {
+    maxFrameBytes: MAX_RELAY_FRAME_BYTES,
+    onFrame: frame => {
+      const reply = decodeRelayReply(frame)
+      if (reply.type === 'linked') {
+        admitted.resolve(undefined)
+        return
+      }
+      const fault = new ProtocolError(reply.fault.code, reply.fault.message)
+      admitted.reject(fault)
+      relay.abort(fault)
+    },
+    onClose: error => {
+      const lost = error ?? new Error('the next stage closed the relay stream')
+      admitted.reject(lost)
+      if (!closing) onLost(lost)
+    }
+  })
+  admitted.promise.catch(() => undefined) // the abort below may come first
+  try {
+    relay.send(encodeRelayRequest({ type: 'open', session, secret }))
+    await abortable(admitted.promise, limit.signal)
+  } catch (error) {
+    closing = true
+    relay.abort(new Error('not admitted'))
+    throw error
+  }
+  return {
+    send: step => void relay.send(encodeRelayRequest({ type: 'step', step })),
+    close: () => {
+      closing = true
+      relay.abort(new Error('the session is over'))
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import { CodedError } from '../../protocol/errors.js'
+import type { LayerRange } from '../models/types.js'
+import type { Engine, EngineStep, EngineStepResult, LoadedShard } from '../engine/types.js'
+
+/** Weight of the newest measurement in a running average. */
+const NEWEST = 0.1
+/** Single-token steps that measure a shard's speed once it is loaded; the first ones warm caches and do not count. */
+const CALIBRATION_STEPS = 8
+const WARM_UP_STEPS = 2
+
+/** A shard has no room for another session. */
+export class NoRoomError extends CodedError<'NO_SEQUENCE' | 'NO_CONTEXT'> {
+  override name = 'NoRoomError'
+}
+
+export type LeasedStep = Omit<EngineStep, 'shard' | 'sequence'>
+
+/** A sequence of the shard's context, held by one session until it is released. */
+export interface Lease {
+  readonly context: number
+  step(step: LeasedStep): Promise<EngineStepResult>
+  release(): void
+}
+
+export interface ServedShardFacts {
+  /** Manifest hash, hex. */
+  manifest: string
+  range: LayerRange
+  /** Layers of the whole model. */
+  layers: number
+  loaded: LoadedShard
+}
+
+/** A loaded shard that takes sessions: which sequences and how much KV are free, and how fast it has been lately. */
+export class ServedShard {
+  readonly facts: ServedShardFacts
+  readonly #engine: Engine
+  readonly #free: number[]
+  #reserved = 0
+  #secondsPerLayer = 0
+  #queue = 0
+
+  constructor({ engine }: { engine: Engine }, facts: ServedShardFacts) {
+    this.#engine = engine
+    this.facts = facts
+    this.#free = Array.from({ length: facts.loaded.sequences }, (_, i) => facts.loaded.sequences - 1 - i)
+  }
+
+  get sessions(): number {
+    return this.facts.loaded.sequences - this.#free.length
+  }
+
+  get freeSessions(): number {
+    return this.#free.length
+  }
+
+  /** Positions. */
+  get freeContext(): number {
+    return this.facts.loaded.context - this.#reserved
+  }
+
+  /** For one token, as measured lately. */
+  get secondsPerLayer(): number {
+    return this.#secondsPerLayer
+  }
+
+  /** Steps that a new one finds in front of it, on average. */
+  get queue(): number {
+    return this.#queue
+  }
+
+  /** Throws `NoRoomError` where no sequence or not enough KV is free. */
+  reserve(context: number): Lease {
+    if (context > this.freeContext) {
+      throw new NoRoomError('NO_CONTEXT', `${context} positions asked, ${this.freeContext} free`)
+    }
+    const sequence = this.#free.pop()
+    if (sequence === undefined) throw new NoRoomError('NO_SEQUENCE', `all ${this.sessions} sequences are taken`)
+    this.#reserved += context
+    return this.#lease(sequence, context)
+  }
+
+  /** Measures the speed of the idle shard with a few single-token steps. */
+  async calibrate(): Promise<void> {
+    const lease = this.reserve(CALIBRATION_STEPS)
+    const times: number[] = []
+    try {
+      for (let position = 0; position < CALIBRATION_STEPS; position++) {
+        const { computed } = await lease.step(this.#trialStep(position))
+        if (position >= WARM_UP_STEPS) times.push(computed)
+      }
+    } finally {
+      lease.release()
+    }
+    const { range } = this.facts
+    const median = times.sort((a, b) => a - b)[times.length >> 1] ?? 0
+    this.#secondsPerLayer = median / 1_000 / (range.end - range.start)
+    this.#queue = 0
+  }
+
+  #trialStep(position: number): LeasedStep {
+    const { range, loaded } = this.facts
+    const hidden = (): Uint8Array => new Uint8Array(new Float32Array(loaded.width).fill(1 / loaded.width).buffer)
+    return {
+      ...(range.start === 0 ? { tokens: new Uint32Array(1) } : { hidden: { dtype: 'f32', bytes: hidden() } }),
+      position,
+      rows: 1,
+      leave: range.end,
+      dtype: 'f16',
+      want: { rows: 0, candidates: 0, ids: [], logSumExp: false }
+    }
+  }
+
+  #lease(sequence: number, context: number): Lease {
+    const shard = this.facts.loaded.id
+    let pending = 0
+    let released = false
+    // The next holder of this sequence must not find anything of this one, so it is offered again only once it is empty.
+    const free = async (): Promise<void> => {
+      await this.#engine.release(shard, sequence).catch(() => undefined) // an engine that died has forgotten it anyway
+      this.#reserved -= context
+      this.#free.push(sequence)
+    }
+    return {
+      context,
+      step: async step => {
+        pending++
+        try {
+          const result = await this.#engine.step({ ...step, shard, sequence })
+          this.#measure(step, result)
+          return result
+        } finally {
+          if (--pending === 0 && released) void free()
+        }
+      },
+      release: () => {
+        if (released) return
+        released = true
+        if (pending === 0) void free()
+      }
+    }
+  }
+
+  #measure({ rows, leave }: LeasedStep, { queued, computed }: EngineStepResult): void {
+    if (computed > 0) this.#queue += NEWEST * (queued / computed - this.#queue)
+    if (rows !== 1) return
+    const seconds = computed / 1_000 / (leave - this.facts.range.start)
+    this.#secondsPerLayer += NEWEST * (seconds - this.#secondsPerLayer)
+  }
+}

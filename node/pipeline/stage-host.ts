@@ -1,0 +1,182 @@
+import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
+import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
+import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
+import type { HiddenStateSink, RelayTarget } from './relay-link.js'
+import { NoRoomError, type Lease } from './served-shard.js'
+import type { ServedShard } from './served-shard.js'
+import type { ShardRegistry } from './shard-registry.js'
+import { StageSession } from './stage-session.js'
+
+export interface StageHostParts {
+  shards: Pick<ShardRegistry, 'find'>
+  openRelay: (target: RelayTarget, onLost: (error: Error) => void) => Promise<HiddenStateSink>
+  /** Milliseconds, monotonic. */
+  now: () => number
+}
+
+/** An origin's end of a stage: the same whether it is called directly or over a stream. */
+export interface StagePort {
+  /** A fault ends the port; it never throws. */
+  receive(request: StageRequest): void
+  /** The origin is gone: frees everything. */
+  close(): void
+}
+
+interface HostedSession {
+  session: StageSession
+  peer: string
+}
+
+/** Runs this node's stages of everybody's sessions. */
+export class StageHost {
+  readonly #parts: StageHostParts
+  readonly #sessions = new Map<string, HostedSession>()
+  readonly #refused = new Map<FaultName, number>()
+  #sweeper: NodeJS.Timeout | undefined
+  #leaving = false
+
+  constructor(parts: StageHostParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref()
+  }
+
+  /** Ends every session: their origins are told `LEAVING`. */
+  stop(): void {
+    this.#leaving = true
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+    this.#failAll(new ProtocolError('LEAVING', 'this node is shutting down'))
+  }
+
+  /** Sessions under way. */
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  /** Refusals and faults since the start, by status. */
+  get refused(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#refused)
+  }
+
+  /** A new origin, `peer`; what it has to be told goes to `reply`. */
+  connect(peer: string, reply: (reply: StageReply) => void): StagePort {
+    let session: StageSession | undefined
+    const refuse = (error: ProtocolError): void => {
+      this.count(error.code)
+      reply({ type: 'fault', fault: { code: error.code, message: error.message } })
+    }
+    return {
+      receive: request => {
+        try {
+          if (request.type === 'open') session = this.#open(peer, request.open, { reply, opened: session })
+          else handle(session, request)
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
+          if (session === undefined) refuse(error)
+          else session.fail(error)
+        }
+      },
+      close: () => session?.end()
+    }
+  }
+
+  /** The session that a relay stream may feed. Throws `UNKNOWN_SESSION` or `UNAUTHORIZED`. */
+  admit(id: string, secret: Uint8Array): StageSession {
+    const hosted = this.#sessions.get(id)
+    if (hosted === undefined) throw new ProtocolError('UNKNOWN_SESSION', 'no such session here')
+    if (!hosted.session.admits(secret)) throw new ProtocolError('UNAUTHORIZED', 'wrong secret for this session')
+    return hosted.session
+  }
+
+  /** Notes a refusal that happened before there was a session. */
+  count(code: FaultName): void {
+    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1)
+  }
+
+  /** The engine died: what its sessions had computed is gone. */
+  engineLost(): void {
+    this.#failAll(new ProtocolError('ENGINE_FAILED', "this stage's engine stopped and is being restarted"))
+  }
+
+  /** Ends sessions that have been silent for too long. */
+  sweep(): void {
+    const limit = this.#parts.now() - SESSION_SILENCE_MS
+    for (const { session } of this.#sessions.values()) {
+      if (session.active < limit) {
+        session.fail(new ProtocolError('TIMEOUT', `nothing came for ${SESSION_SILENCE_MS / 1_000} s`))
+      }
+    }
+  }
+
+  #open(
+    peer: string,
+    open: Open,
+    { reply, opened }: { reply: (reply: StageReply) => void; opened: StageSession | undefined }
+  ): StageSession {
+    if (opened !== undefined) throw new ProtocolError('MALFORMED', 'a second open on one stream')
+    this.#checkRoom(peer, open.session)
+    const shard = this.#find(open)
+    const session = new StageSession(
+      {
+        shard,
+        lease: reserve(shard, open.context),
+        reply,
+        openRelay: (next: NextStage, onLost) => this.#parts.openRelay({ ...next, session: open.session }, onLost),
+        onEnd: fault => {
+          this.#sessions.delete(open.session)
+          if (fault !== undefined) this.count(fault.code)
+        },
+        now: this.#parts.now
+      },
+      open
+    )
+    this.#sessions.set(open.session, { session, peer })
+    reply({ type: 'opened', rowsPerStep: shard.facts.loaded.batch })
+    return session
+  }
+
+  #checkRoom(peer: string, id: string): void {
+    if (this.#leaving) throw new ProtocolError('LEAVING', 'this node is shutting down')
+    if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
+    const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
+    if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {
+      throw new ProtocolError('BUSY', `${ofPeer} sessions of yours and ${this.#sessions.size} in all are open here`)
+    }
+  }
+
+  #find({ manifest, start, leave }: Open): ServedShard {
+    const shard = this.#parts.shards.find(manifest, start, leave)
+    if (shard !== undefined) return shard
+    throw new ProtocolError('UNKNOWN_MODEL', `layers ${start}-${leave} of ${manifest.slice(0, 12)} are not served here`)
+  }
+
+  #failAll(fault: ProtocolError): void {
+    for (const { session } of [...this.#sessions.values()]) session.fail(fault)
+  }
+}
+
+function handle(session: StageSession | undefined, request: Exclude<StageRequest, { type: 'open' }>): void {
+  if (session === undefined) throw new ProtocolError('UNKNOWN_SESSION', `${request.type} before open`)
+  switch (request.type) {
+    case 'link':
+      void session.link(request.next) // answers by itself, whatever happens
+      return
+    case 'step':
+      session.receive(request.step)
+      return
+    case 'close':
+      session.end()
+  }
+}
+
+function reserve(shard: ServedShard, context: number): Lease {
+  try {
+    return shard.reserve(context)
+  } catch (error) {
+    if (error instanceof NoRoomError) throw new ProtocolError('BUSY', error.message, { cause: error })
+    throw error
+  }
+}

@@ -1,0 +1,61 @@
+import { asError } from '../../protocol/errors.js'
+import { deadline } from '../deadline.js'
+import { ALIVE_MS, STEP_MS, SUSPECT_MS } from './constants.js'
+
+export interface StageWatchParts {
+  ping: (peer: string, options: { signal: AbortSignal }) => Promise<unknown>
+  now: () => number
+  onLost: (peer: string, error: Error) => void
+}
+
+/**
+ * A closed connection tells of a loss at once; a frozen machine or a dead link tells nothing. So whenever an answer is
+ * late, every stage of the route is asked whether it lives: a busy one says yes and is waited for, a dead one is lost
+ * within `SUSPECT_MS + ALIVE_MS`.
+ */
+export class StageWatch {
+  readonly #parts: StageWatchParts
+  readonly #peers: readonly string[]
+  #since: number | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: StageWatchParts, peers: readonly string[]) {
+    this.#parts = parts
+    this.#peers = peers
+  }
+
+  /** An answer is awaited since then; undefined: none is. */
+  waiting(since: number | undefined): void {
+    this.#since = since
+    if (since === undefined) return
+    this.#timer ??= this.#later()
+  }
+
+  stop(): void {
+    this.#since = undefined
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #later(): NodeJS.Timeout {
+    return setTimeout(() => void this.#look(), SUSPECT_MS)
+  }
+
+  async #look(): Promise<void> {
+    const since = this.#since
+    const late = since !== undefined && this.#parts.now() - since >= SUSPECT_MS
+    if (late) await Promise.all(this.#peers.map(async peer => this.#ask(peer, since)))
+    this.#timer = this.#since === undefined ? undefined : this.#later()
+  }
+
+  async #ask(peer: string, since: number): Promise<void> {
+    using limit = deadline(`asking ${peer} whether it lives`, ALIVE_MS)
+    try {
+      await this.#parts.ping(peer, { signal: limit.signal })
+      if (this.#parts.now() - since < STEP_MS || this.#since === undefined) return
+      this.#parts.onLost(peer, new Error(`no answer to a step within ${STEP_MS / 1_000} s`))
+    } catch (error) {
+      if (this.#since !== undefined) this.#parts.onLost(peer, asError(error))
+    }
+  }
+}

@@ -1,0 +1,80 @@
+/** Inputs and outputs of the pure scheduling functions. All times are seconds, layers are half open `[start, end)`. */
+
+/** A loaded shard that could be a stage. */
+export interface RouteShard {
+  peer: string
+  start: number
+  end: number
+  /** For one token and one layer, on this peer as loaded now. */
+  secondsPerLayer: number
+  /** Steps waiting in front of a new one, on average. */
+  queue: number
+  freeSessions: number
+  freeContext: number
+  /** Half round trip between the origin and this peer; 0 for the origin itself. */
+  originLatency: number
+  /** True for a shard on the origin's own node: called without a socket. */
+  local: boolean
+}
+
+export interface RouteRequest {
+  /** Layers of the whole model. */
+  layers: number
+  /** Layers before which the model may be cut. */
+  cuts: number[]
+  shards: RouteShard[]
+  /** Half round trip from one peer to another; undefined when unknown. */
+  latency: (from: string, to: string) => number | undefined
+  /** KV positions that the session needs. */
+  context: number
+  /** Fixed software cost of a hop between two machines. */
+  hopSeconds: number
+  /** Peers that must not be used (just failed, not trusted). */
+  exclude?: ReadonlySet<string>
+}
+
+/** One stage: the shard runs `[start, leave)`. */
+export interface RouteStage {
+  peer: string
+  start: number
+  /** The shard's own end; `leave` may be earlier. */
+  end: number
+  leave: number
+  local: boolean
+}
+
+export type RoutePlan =
+  | { kind: 'route'; stages: RouteStage[]; secondsPerToken: number }
+  /** Layers that no shard holds. */
+  | { kind: 'missing'; layers: { start: number; end: number }[] }
+  /** Every layer is held, but no chain of shards fits: why, by peer. */
+  | {
+      kind: 'blocked'
+      reasons: {
+        peer: string
+        start: number
+        end: number
+        reason: 'busy' | 'context' | 'excluded' | 'unconnected-range'
+      }[]
+    }
+
+export interface PlacementRequest {
+  layers: number
+  cuts: number[]
+  /** Bytes of each layer's weights and its KV for the configured context. */
+  layerBytes: number[]
+  /** Bytes of the embedding (needed with layer 0) and of the head (needed with the last layer). */
+  embeddingBytes: number
+  headBytes: number
+  /** What the owner gives to this model. */
+  memoryBytes: number
+  /** This node's speed, tokens per second for one layer. */
+  layersPerSecond: number
+  /** What others serve. */
+  served: { peer: string; start: number; end: number; layersPerSecond: number }[]
+}
+
+export type Placement =
+  | { kind: 'range'; start: number; end: number }
+  /** Not even one allowed range fits: the smallest one and its size. */
+  | { kind: 'too-small'; neededBytes: number }

@@ -1,0 +1,128 @@
+import { asError } from '../protocol/errors.js'
+import type { Config } from './config.js'
+import type {
+  GenerateEvent,
+  GenerateRequest,
+  ModelView,
+  PeerView,
+  ShareEvent,
+  ShareRequest,
+  StatusView
+} from './control/contract.js'
+import type { ControlOptions, ControlService, InviteView } from './control/service.js'
+import type { Engine } from './engine/types.js'
+import type { Holdings } from './holding/holdings.js'
+import type { Sharer } from './holding/share.js'
+import type { Home } from './home.js'
+import type { ModelStore } from './models/store.js'
+import type { Origin } from './pipeline/origin.js'
+import type { ShardRegistry } from './pipeline/shard-registry.js'
+import type { StageHost } from './pipeline/stage-host.js'
+import { invitationTo, type Membership } from './swarm/membership.js'
+import type { Swarm } from './swarm/types.js'
+import { VERSION } from './version.js'
+import { modelViews, peerViews, shardViews } from './views.js'
+
+export interface NodeServiceParts {
+  home: Home
+  config: Config
+  membership: Membership
+  swarm: Swarm
+  store: ModelStore
+  engine: Engine
+  shards: ShardRegistry
+  holdings: Holdings
+  host: StageHost
+  origin: Origin
+  sharer: Sharer
+  /** Begins to stop the node. */
+  stop: () => Promise<void>
+}
+
+/** What the owner can ask of the node, answered from its parts. */
+export class NodeService implements ControlService {
+  readonly #parts: NodeServiceParts
+  readonly #memoryBytes: number
+  readonly #started = performance.now()
+  #restarts = 0
+
+  constructor(parts: NodeServiceParts, { memoryBytes }: { memoryBytes: number }) {
+    this.#parts = parts
+    this.#memoryBytes = memoryBytes
+    parts.engine.addEventListener('lost', () => this.#restarts++)
+  }
+
+  status(): Promise<StatusView> {
+    const { home, config, membership, swarm, engine, shards, holdings, host, origin, store } = this.#parts
+    const nodes = swarm.directory.nodes()
+    const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
+    return Promise.resolve({
+      version: VERSION,
+      pid: process.pid,
+      uptimeSeconds: (performance.now() - this.#started) / 1_000,
+      home: home.path,
+      name: config.name,
+      peer: swarm.peer,
+      swarm: { name: membership.name, id: membership.id, closed: membership.key !== undefined },
+      addresses: swarm.addresses(),
+      state: 'online',
+      peers: nodes.filter(({ path }) => path !== 'self').length,
+      engine: {
+        state: engine.state,
+        backend: engine.info?.backend,
+        devices: engine.info?.devices.map(({ description, name }) => description || name) ?? [],
+        restarts: this.#restarts,
+        version: engine.info?.version
+      },
+      shards: shardViews(shards.list(), names),
+      tasks: [...holdings.tasks],
+      sessions: { served: host.sessions, origin: origin.answering },
+      refused: host.refused,
+      memoryBytes: this.#memoryBytes,
+      usedBytes: holdings.usedBytes
+    })
+  }
+
+  async peers({ signal }: ControlOptions = {}): Promise<PeerView[]> {
+    const { directory } = this.#parts.swarm
+    await directory.refresh(signal === undefined ? {} : { signal })
+    return peerViews(directory.nodes())
+  }
+
+  async models({ signal }: ControlOptions = {}): Promise<ModelView[]> {
+    const { directory } = this.#parts.swarm
+    await directory.refresh(signal === undefined ? {} : { signal })
+    return modelViews(directory.nodes())
+  }
+
+  /** Ends with `shared` once this node serves layers of the model. */
+  async *share(request: ShareRequest, { signal }: ControlOptions = {}): AsyncGenerator<ShareEvent> {
+    const using = signal ?? new AbortController().signal
+    for await (const event of this.#parts.sharer.share(request, { signal: using })) {
+      if (event.event === 'shared') await this.#parts.holdings.hold(event.manifest)
+      yield event
+    }
+  }
+
+  generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncIterable<GenerateEvent> {
+    return this.#parts.origin.generate(request, { signal: signal ?? new AbortController().signal })
+  }
+
+  invite(): Promise<InviteView> {
+    const { membership, swarm } = this.#parts
+    const invitation = invitationTo(membership, [...swarm.addresses(), ...membership.bootstrap])
+    return Promise.resolve({ invitation, name: membership.name, closed: membership.key !== undefined })
+  }
+
+  async remove(manifest: string): Promise<void> {
+    await this.#parts.holdings.remove(manifest)
+  }
+
+  /** The answer has to leave first. */
+  stop(): Promise<void> {
+    setImmediate(() => {
+      this.#parts.stop().catch((error: unknown) => process.emitWarning(asError(error)))
+    })
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,75 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
+import { SwarmError } from './errors.js'
+
+const CIRCUIT = '/p2p-circuit'
+
+/** Without the peer: `/ip4/.../tcp/1` of `/ip4/.../tcp/1/p2p/12D3...`. */
+type Address = string
+
+export function isLoopback(address: Address): boolean {
+  return /^\/ip4\/127\.|^\/ip6\/(::1|0:0:0:0:0:0:0:1)\//.test(address)
+}
+
+export function isCircuit(address: Address): boolean {
+  return address.includes(CIRCUIT)
+}
+
+/** Can be dialled from anywhere: a DNS name or an IP address outside the private, link-local and shared ranges. */
+export function isPublic(address: Address): boolean {
+  if (isCircuit(address) || isLoopback(address)) return false
+  const [, kind, host = ''] = address.split('/')
+  if (kind === 'ip4')
+    return !/^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host)
+  if (kind === 'ip6') return !/^(::|::1|f[cd][0-9a-f]{2}:.*|fe[89ab][0-9a-f]:.*)$/i.test(host)
+  return kind?.startsWith('dns') === true
+}
+
+/**
+ * Loopback addresses mean another machine to whoever reads them, so they are dropped unless there is nothing else
+ * (nodes on one machine without a network).
+ */
+export function withoutLoopback(addresses: Address[]): Address[] {
+  const others = addresses.filter(address => !isLoopback(address))
+  return others.length > 0 ? others : addresses
+}
+
+/** With `/p2p/<peer>` at its end, once. */
+export function withPeer(address: Address, peer: string): Address {
+  return address.endsWith(`/p2p/${peer}`) ? address : `${address}/p2p/${peer}`
+}
+
+/** The peer that an address leads to; undefined without one. */
+export function peerOf(address: Address): string | undefined {
+  return /\/p2p\/([0-9A-Za-z]+)$/.exec(address)?.[1]
+}
+
+/**
+ * Addresses from people (bootstrap, invitations).
+ * @throws SwarmError ADDRESS_INVALID
+ */
+export function parsePeerAddress(address: Address): { peer: string; address: Multiaddr } {
+  try {
+    const peer = peerOf(address)
+    if (peer === undefined) throw new Error('it does not end in /p2p/ and a peer id')
+    return { peer: peerIdFromString(peer).toString(), address: multiaddr(address) }
+  } catch (cause) {
+    throw new SwarmError(
+      'ADDRESS_INVALID',
+      `${JSON.stringify(address)} is not the address of a node. One looks like /ip4/203.0.113.7/tcp/27470/p2p/12D3KooW...`,
+      { details: { address }, cause }
+    )
+  }
+}
+
+/** Addresses from other nodes: what does not parse is left out. */
+export function parseAddresses(addresses: Address[]): Multiaddr[] {
+  return addresses.flatMap(address => {
+    try {
+      return [multiaddr(address)]
+    } catch {
+      // A newer node may know address kinds that this one does not.
+      return []
+    }
+  })
+}

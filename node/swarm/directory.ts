@@ -1,0 +1,203 @@
+import { asError } from '../../protocol/errors.js'
+import { abortable } from '../deadline.js'
+import type { SwarmDht } from './dht.js'
+import type { LogSink } from './libp2p-logger.js'
+import type { Links } from './links.js'
+import { Periodic } from './periodic.js'
+import type { BookEntry, RecordBook } from './record-book.js'
+import type { RoundTrips } from './round-trips.js'
+import type { StatusExchange } from './status.js'
+import type { Directory, NodeView } from './types.js'
+
+/** Rounds of questions come this often. */
+const ROUND_MILLISECONDS = 10_000
+/** News waits so long for more before it is passed on. */
+const SPREAD_MILLISECONDS = 300
+/** The DHT is searched for members that nobody mentioned every so many milliseconds. */
+const SEARCH_MILLISECONDS = 60_000
+/** A swarm of this size is a full mesh; a larger one is known through answers and the DHT. */
+const MAX_NEIGHBOURS = 48
+/** Questions and dials under way at a time. */
+const PARALLEL = 8
+/** Peers asked in one round; the others have their turn in the next. */
+const MAX_ASKED = 64
+/** Records fetched from the DHT in one search. */
+const MAX_FETCHED = 32
+/** After a failed dial: doubled each time, up to the longest. */
+const RETRY_MILLISECONDS = 5_000
+const LONGEST_RETRY_MILLISECONDS = 300_000
+
+interface DirectoryParts {
+  self: string
+  book: RecordBook
+  roundTrips: RoundTrips
+  links: Links
+  status: StatusExchange
+  dht: SwarmDht
+  /** Connected peers that have said hello. */
+  members: () => string[]
+  dial: (peer: string, signal: AbortSignal) => Promise<unknown>
+  now: () => number
+  logger: LogSink
+}
+
+/** What this node knows of the swarm, refreshed in the background. */
+export class SwarmDirectory extends EventTarget implements Directory {
+  readonly #parts: DirectoryParts
+  readonly #round: Periodic
+  readonly #search: Periodic
+  readonly #retries = new Map<string, { at: number; wait: number }>()
+  /** Who was asked last comes last. */
+  readonly #asked = new Map<string, number>()
+  #announced = false
+  #spreading: NodeJS.Timeout | undefined
+
+  constructor(parts: DirectoryParts) {
+    super()
+    this.#parts = parts
+    const { logger } = parts
+    this.#round = new Periodic({ work: signal => this.#ask(signal), logger }, { milliseconds: ROUND_MILLISECONDS })
+    this.#search = new Periodic(
+      { work: signal => this.#searchDht(signal), logger },
+      { milliseconds: SEARCH_MILLISECONDS }
+    )
+  }
+
+  start(): void {
+    this.#round.poke()
+    this.#search.poke()
+  }
+
+  stop(): void {
+    clearTimeout(this.#spreading)
+    this.#round.stop()
+    this.#search.stop()
+  }
+
+  nodes(): NodeView[] {
+    return this.#parts.book.entries().map(entry => this.#view(entry))
+  }
+
+  async refresh({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    const all = Promise.all([this.#ask(this.#round.signal), this.#searchDht(this.#search.signal)])
+    await (signal === undefined ? all : abortable(all, signal))
+  }
+
+  /** Looks for nodes that serve a layer, beyond those that are known. */
+  async seek(manifest: string, layer: number): Promise<void> {
+    const { signal } = this.#search
+    await this.#fetch(await this.#parts.dht.holders(manifest, layer, signal), signal)
+  }
+
+  /** A new member: what it knows is asked at once, and whom it knows is dialled. */
+  async met(peer: string): Promise<void> {
+    this.changed()
+    await this.#askPeer(peer, this.#round.signal)
+    this.#round.poke()
+  }
+
+  /** Gives this node's record to everybody who is connected. */
+  async tell(): Promise<void> {
+    const { signal } = this.#round
+    await inParallel(this.#parts.members().slice(0, MAX_ASKED), peer => this.#askPeer(peer, signal))
+  }
+
+  lost(peer: string): void {
+    this.#asked.delete(peer)
+    this.changed()
+  }
+
+  /** Tells listeners, once for all changes of one turn; members soon, when it is news for them. */
+  changed(news = false): void {
+    if (news) this.#spread()
+    if (this.#announced) return
+    this.#announced = true
+    queueMicrotask(() => {
+      this.#announced = false
+      this.dispatchEvent(new Event('change'))
+    })
+  }
+
+  /** Questions carry news; those of one moment go together. */
+  #spread(): void {
+    if (this.#spreading !== undefined || this.#round.signal.aborted) return
+    this.#spreading = setTimeout(() => {
+      this.#spreading = undefined
+      void this.tell()
+    }, SPREAD_MILLISECONDS)
+    this.#spreading.unref()
+  }
+
+  #view(entry: BookEntry): NodeView {
+    const { self, links, roundTrips } = this.#parts
+    const { peer, record, seen } = entry
+    if (peer === self) return { peer, record, seen, roundTrip: 0, path: 'self' }
+    return { peer, record, seen, roundTrip: roundTrips.get(peer), path: links.path(peer) }
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    this.#parts.book.sweep()
+    const due = this.#parts.members().sort((a, b) => (this.#asked.get(a) ?? 0) - (this.#asked.get(b) ?? 0))
+    await inParallel(due.slice(0, MAX_ASKED), peer => this.#askPeer(peer, signal))
+    await this.#meet(signal)
+  }
+
+  async #askPeer(peer: string, signal: AbortSignal): Promise<void> {
+    const { links, status, logger, now } = this.#parts
+    const connection = links.best(peer)
+    if (connection === undefined) return
+    this.#asked.set(peer, now())
+    try {
+      await status.ask(connection, { signal })
+      this.changed()
+    } catch (error) {
+      // Nodes that only ask do not answer; others go away meanwhile.
+      logger.trace({ peer, err: asError(error) }, 'no status')
+    }
+  }
+
+  /** Connects to nodes that are known and not connected, while there are few. */
+  async #meet(signal: AbortSignal): Promise<void> {
+    const { book, self, links, now, members } = this.#parts
+    const room = MAX_NEIGHBOURS - members().length
+    const strangers = book
+      .entries()
+      .filter(({ peer, record }) => peer !== self && record.addresses.length > 0 && links.best(peer) === undefined)
+      .map(({ peer }) => peer)
+      .filter(peer => (this.#retries.get(peer)?.at ?? 0) <= now())
+    await inParallel(strangers.slice(0, Math.max(0, room)), peer => this.#dial(peer, signal))
+  }
+
+  async #dial(peer: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.dial(peer, signal)
+      this.#retries.delete(peer)
+    } catch {
+      // Gone, behind a NAT, or refused: known to `connect()` where somebody waits for it, here only tried again later.
+      const wait = Math.min((this.#retries.get(peer)?.wait ?? RETRY_MILLISECONDS / 2) * 2, LONGEST_RETRY_MILLISECONDS)
+      this.#retries.set(peer, { at: this.#parts.now() + wait, wait })
+    }
+  }
+
+  async #searchDht(signal: AbortSignal): Promise<void> {
+    for (const peer of this.#retries.keys()) if (this.#parts.book.get(peer) === undefined) this.#retries.delete(peer)
+    // Without peers kad-dht would wait for one.
+    if (this.#parts.members().length === 0) return
+    await this.#fetch(await this.#parts.dht.members(signal), signal)
+  }
+
+  async #fetch(peers: string[], signal: AbortSignal): Promise<void> {
+    const { book, dht, self } = this.#parts
+    const unknown = peers.filter(peer => peer !== self && book.get(peer) === undefined)
+    await inParallel(unknown.slice(0, MAX_FETCHED), peer => dht.fetch(peer, signal))
+    if (unknown.length > 0) await this.#meet(signal)
+  }
+}
+
+async function inParallel<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const worker = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item)
+  }
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, queue.length) }, worker))
+}

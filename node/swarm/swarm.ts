@@ -1,0 +1,312 @@
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import { LevelDatastore } from 'datastore-level'
+import { STATUS_PROTOCOL } from '../../protocol/ids.js'
+import { MAX_ADDRESSES, MAX_LATENCIES } from '../../protocol/limits.js'
+import { isCircuit, isPublic, withoutLoopback } from './addresses.js'
+import { Bootstrap } from './bootstrap.js'
+import { recordSelectors, recordValidators } from './dht-records.js'
+import { layerKeys, SwarmDht } from './dht.js'
+import { Dialer, type ConnectOptions } from './dialer.js'
+import { SwarmDirectory } from './directory.js'
+import { SwarmError } from './errors.js'
+import { Gate } from './gate.js'
+import { Hello } from './hello.js'
+import type { Identity } from './identity.js'
+import { libp2pLogger, type LogSink } from './libp2p-logger.js'
+import { createSwarmLibp2p, type SwarmLibp2p } from './libp2p.js'
+import { Links } from './links.js'
+import { checkPorts } from './listen.js'
+import { membersOnly, type MemberHandler } from './members-only.js'
+import { Periodic } from './periodic.js'
+import { Publisher } from './publisher.js'
+import { RecordBook } from './record-book.js'
+import { RelayClient } from './relay-client.js'
+import { RoundTrips } from './round-trips.js'
+import { resolveSettings, type ResolvedSwarmSettings, type SwarmSettings } from './settings.js'
+import { StatusExchange } from './status.js'
+import type { Announcement, StreamHandlerOptions, Swarm } from './types.js'
+
+/** Streams of one protocol that one connection may have open here. */
+const MAX_INBOUND_STREAMS = 256
+/** The record and the providers go to the DHT this often, and when what they say of layers changes. */
+const DHT_MILLISECONDS = 60_000
+/** Stopping waits this long for connections to close. */
+const STOP_MILLISECONDS = 5_000
+/** Connections below which discovered peers are dialled. */
+const ROOM = 64
+
+interface SwarmNodeParts {
+  identity: Identity
+  logger: LogSink
+  /** Milliseconds since 1970. */
+  now?: () => number
+}
+
+interface Network {
+  libp2p: SwarmLibp2p
+  hello: Hello
+  bootstrap: Bootstrap
+  relayClient: RelayClient
+  datastore: LevelDatastore | undefined
+}
+
+export type { SwarmSettings } from './settings.js'
+
+/** This node in its swarm: the composition of everything in this folder. */
+export class SwarmNode implements Swarm {
+  readonly peer: string
+  readonly directory: SwarmDirectory
+  readonly #identity: Identity
+  readonly #logger: LogSink
+  readonly #settings: ResolvedSwarmSettings
+  readonly #gate: Gate
+  readonly #book: RecordBook
+  readonly #status: StatusExchange
+  readonly #dht: SwarmDht
+  readonly #links: Links
+  readonly #publisher: Publisher
+  readonly #toDht: Periodic
+  readonly #dialer: Dialer
+  readonly #handlers = new Map<string, { handler: MemberHandler; maxInboundStreams: number }>()
+  #announcement: Announcement | undefined
+  #network: Network | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor({ identity, logger, now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
+    this.#identity = identity
+    this.#logger = logger
+    this.peer = identity.peer
+    this.#settings = resolveSettings(settings)
+    const { membership, agent, relay, clientOnly } = this.#settings
+    const swarm = membership.id
+    const roundTrips = new RoundTrips()
+    this.#links = new Links(() => this.#network?.libp2p)
+    this.#gate = new Gate({ now })
+    this.#book = new RecordBook({ now, onChange: news => this.directory.changed(news) }, { swarm })
+    this.#dht = new SwarmDht({ dht: () => this.#started().libp2p.services.dht, logger }, { swarm })
+    this.#publisher = new Publisher(
+      {
+        key: identity.privateKey,
+        now,
+        logger,
+        facts: () => ({ addresses: this.addresses(), latencies: roundTrips.latencies(MAX_LATENCIES) }),
+        publish: envelope => this.#publish(envelope)
+      },
+      { swarm, agent, relay }
+    )
+    const own = (): Promise<Uint8Array | undefined> =>
+      clientOnly ? Promise.resolve(undefined) : this.#publisher.envelope()
+    this.#status = new StatusExchange({ book: this.#book, roundTrips, own })
+    this.#dialer = new Dialer({
+      network: () => this.#started(),
+      gate: this.#gate,
+      links: this.#links,
+      book: this.#book,
+      now
+    })
+    this.directory = new SwarmDirectory({
+      ...{ self: this.peer, book: this.#book, roundTrips, links: this.#links, status: this.#status, dht: this.#dht },
+      members: () => this.#members(),
+      dial: (peer, signal) => this.#dialer.connect(peer, { signal }),
+      ...{ now, logger }
+    })
+    this.#toDht = new Periodic(
+      { work: signal => this.#publishToDht(signal), logger },
+      { milliseconds: DHT_MILLISECONDS }
+    )
+  }
+
+  addresses(): string[] {
+    const addresses = this.#network?.libp2p.getMultiaddrs().map(String) ?? []
+    const rank = (address: string): number => (isPublic(address) ? 0 : isCircuit(address) ? 2 : 1)
+    return withoutLoopback(addresses)
+      .sort((a, b) => rank(a) - rank(b))
+      .slice(0, MAX_ADDRESSES)
+  }
+
+  /**
+   * Listens and begins to join; does not wait for other nodes.
+   * @throws SwarmError PORT_TAKEN, LISTEN_FAILED, ADDRESS_INVALID
+   */
+  async start({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#network !== undefined) return
+    if (this.#stopping !== undefined) throw new SwarmError('NOT_STARTED', 'a stopped swarm node does not start again')
+    signal?.throwIfAborted()
+    await checkPorts(this.#settings.listen)
+    const network = await this.#build()
+    this.#network = network
+    try {
+      await this.#run(network)
+      signal?.throwIfAborted()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  announce(announcement: Announcement): void {
+    const before = this.#announcement
+    this.#announcement = announcement
+    this.#publisher.announce(announcement)
+    if (before === undefined || gist(before) !== gist(announcement)) this.#toDht.poke()
+  }
+
+  connect(peer: string, options: ConnectOptions = {}): Promise<Connection> {
+    return this.#dialer.connect(peer, options)
+  }
+
+  openStream(peer: string, protocol: string, options: ConnectOptions = {}): Promise<Stream> {
+    return this.#dialer.openStream(peer, protocol, options)
+  }
+
+  ping(peer: string, options: ConnectOptions = {}): Promise<number> {
+    return this.#dialer.ping(peer, options)
+  }
+
+  /** Streams of peers that have not said hello are reset; a fresh connection's wait a moment for it. */
+  async handle(protocol: string, handler: MemberHandler, options: StreamHandlerOptions = {}): Promise<void> {
+    this.#handlers.set(protocol, { handler, maxInboundStreams: options.maxInboundStreams ?? MAX_INBOUND_STREAMS })
+    if (this.#network !== undefined) await this.#register(this.#network, protocol)
+  }
+
+  async #build(): Promise<Network> {
+    const { membership, agent, clientOnly, listen, announce, mdns, upnp, relay, datastoreFolder } = this.#settings
+    const datastore = datastoreFolder === undefined ? undefined : new LevelDatastore(datastoreFolder)
+    await datastore?.open()
+    const libp2p = await createSwarmLibp2p({
+      ...{ swarm: membership.id, key: membership.key, privateKey: this.#identity.privateKey, agent, datastore },
+      ...{ listen, announce, mdns, upnp, relay, dhtClient: clientOnly || listen.length === 0 },
+      gater: this.#gate.connectionGater(),
+      validators: recordValidators(this.#book),
+      selectors: recordSelectors(),
+      logger: libp2pLogger(this.#logger)
+    })
+    const { peer, sinks } = { peer: this.peer, sinks: { libp2p, logger: this.#logger } }
+    const isMember = (other: string): boolean => this.#gate.isMember(other)
+    const hello = new Hello(
+      { ...sinks, gate: this.#gate, onMember: other => void this.#met(other) },
+      { swarm: membership.id, agent }
+    )
+    const bootstrap = new Bootstrap(
+      { ...sinks, isConnected: isMember, hasRoom: () => libp2p.getPeers().length < ROOM },
+      { self: peer, addresses: [...new Set([...this.#settings.bootstrap, ...membership.bootstrap])] }
+    )
+    const relayClient = new RelayClient(
+      { ...sinks, book: this.#book, links: this.#links, isMember },
+      { listens: listen.length > 0 }
+    )
+    return { libp2p, hello, bootstrap, relayClient, datastore }
+  }
+
+  async #run(network: Network): Promise<void> {
+    const { libp2p, hello, bootstrap } = network
+    await hello.start()
+    if (!this.#settings.clientOnly) {
+      await this.handle(
+        STATUS_PROTOCOL,
+        this.#status.handler(() => this.#publisher.envelope())
+      )
+    }
+    for (const protocol of this.#handlers.keys()) await this.#register(network, protocol)
+    libp2p.addEventListener('self:peer:update', this.#onAddresses)
+    libp2p.addEventListener('connection:open', this.#onConnection)
+    libp2p.addEventListener('connection:close', this.#onConnection)
+    libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
+    await startListening(libp2p, this.#settings.listen)
+    this.directory.start()
+    bootstrap.start()
+    if (this.#settings.clientOnly) return
+    this.#publisher.start()
+    this.#toDht.poke()
+  }
+
+  async #register({ libp2p, hello }: Network, protocol: string): Promise<void> {
+    const entry = this.#handlers.get(protocol)
+    if (entry === undefined) return
+    const handler = membersOnly({ gate: this.#gate, hello, logger: this.#logger }, entry.handler)
+    await libp2p.handle(protocol, handler, { maxInboundStreams: entry.maxInboundStreams, force: true })
+  }
+
+  async #stop(): Promise<void> {
+    const network = this.#network
+    this.#network = undefined
+    this.directory.stop()
+    this.#publisher.stop()
+    this.#toDht.stop()
+    if (network === undefined) return
+    network.bootstrap.stop()
+    network.relayClient.stop()
+    network.hello.stop()
+    await within(STOP_MILLISECONDS, Promise.resolve(network.libp2p.stop()))
+    await network.datastore?.close()
+  }
+
+  #started(): Network {
+    if (this.#network !== undefined) return this.#network
+    throw new SwarmError('NOT_STARTED', 'the swarm node is not running')
+  }
+
+  #members(): string[] {
+    const peers = this.#network?.libp2p.getPeers().map(String) ?? []
+    return peers.filter(peer => this.#gate.isMember(peer))
+  }
+
+  async #met(peer: string): Promise<void> {
+    await this.directory.met(peer)
+    if (this.#settings.clientOnly) return
+    this.#network?.relayClient.poke()
+    if (this.#members().length === 1) this.#toDht.poke()
+  }
+
+  async #publish(envelope: Uint8Array): Promise<void> {
+    await this.#book.learn(envelope)
+    await this.directory.tell()
+  }
+
+  async #publishToDht(signal: AbortSignal): Promise<void> {
+    // Without peers kad-dht would wait for one.
+    if (this.#members().length === 0) return
+    await this.#dht.store(this.peer, await this.#publisher.envelope(), signal)
+    await this.#dht.provide(this.#announcement?.models ?? [], signal)
+  }
+
+  readonly #onAddresses = (): void => {
+    if (!this.#settings.clientOnly) this.#publisher.changed()
+  }
+
+  readonly #onConnection = (): void => this.directory.changed()
+
+  readonly #onDisconnect = ({ detail }: CustomEvent<PeerId>): void => this.directory.lost(detail.toString())
+}
+
+async function startListening(libp2p: SwarmLibp2p, listen: string[]): Promise<void> {
+  try {
+    await libp2p.start()
+  } catch (cause) {
+    throw new SwarmError(
+      'LISTEN_FAILED',
+      `this node cannot listen on ${listen.join(', ')}. Choose other addresses with --listen.`,
+      { details: { listen }, cause }
+    )
+  }
+}
+
+/** What the DHT's records say: where layers are, not how busy they are. */
+function gist({ state, models }: Announcement): string {
+  return [state, ...layerKeys(models)].join(' ')
+}
+
+async function within(milliseconds: number, promise: Promise<void>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), milliseconds)
+  try {
+    await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,54 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import type { NodeRecord } from '../../protocol/node-record.js'
+
+export type { HeldModel, NodeRecord, ServedShard } from '../../protocol/node-record.js'
+
+/** A node of the swarm as this node sees it now. */
+export interface NodeView {
+  peer: string
+  record: NodeRecord
+  /** Seconds; undefined until measured. Zero for this node itself. */
+  roundTrip: number | undefined
+  path: 'self' | 'direct' | 'relayed' | 'unconnected'
+  /** Milliseconds since 1970 of the last answer or record. */
+  seen: number
+}
+
+/** What other parts of the node see of the directory; never on the token path. */
+export interface Directory {
+  /** Every node with a record that has not expired, this one included. */
+  nodes(): NodeView[]
+  /** Asks the swarm again, now. */
+  refresh(options?: { signal?: AbortSignal }): Promise<void>
+  addEventListener(type: 'change', listener: () => void): void
+  removeEventListener(type: 'change', listener: () => void): void
+}
+
+/** What this node says of itself; the swarm adds identity, addresses, sequence and expiry, signs and publishes it. */
+export type Announcement = Pick<NodeRecord, 'name' | 'state' | 'hardware' | 'models'>
+
+export interface StreamHandlerOptions {
+  /** Per connection. */
+  maxInboundStreams?: number
+}
+
+export interface Swarm {
+  readonly peer: string
+  readonly directory: Directory
+  /** Multiaddrs with /p2p/ that others can dial. */
+  addresses(): string[]
+  start(options?: { signal?: AbortSignal }): Promise<void>
+  stop(): Promise<void>
+  /** Replaces what this node says of itself; published in the background. */
+  announce(announcement: Announcement): void
+  /** Dials if there is no connection yet; addresses are hints next to what is known. */
+  connect(peer: string, options?: { addresses?: string[]; signal?: AbortSignal }): Promise<Connection>
+  openStream(peer: string, protocol: string, options?: { addresses?: string[]; signal?: AbortSignal }): Promise<Stream>
+  /** Seconds of one round trip, on a connection that is there or made for it. */
+  ping(peer: string, options?: { signal?: AbortSignal }): Promise<number>
+  handle(
+    protocol: string,
+    handler: (stream: Stream, connection: Connection) => void | Promise<void>,
+    options?: StreamHandlerOptions
+  ): Promise<void>
+}

@@ -1,0 +1,78 @@
+import { bytesOf, cutList, finite, hexOf, integer, layerRange, list, someText } from './checks.js'
+import type { flambeau } from './generated/messages.js'
+import { MAX_COUNT, MAX_LAYERS, MAX_NAME_BYTES, MAX_RANGES, MAX_SECONDS, MAX_SHARDS } from './limits.js'
+import type { LayerRange } from './manifest.js'
+
+/** What a node holds of one model. */
+export interface HeldModel {
+  /** Manifest hash, hex. */
+  manifest: string
+  name: string
+  architecture: string
+  /** Of the whole model. */
+  layers: number
+  cuts: number[]
+  /** Layer ranges whose pieces can be fetched from this node. */
+  pieces: LayerRange[]
+  /** Shards that are loaded and take sessions. */
+  shards: ServedShard[]
+}
+
+export interface ServedShard {
+  start: number
+  end: number
+  /** For one token, measured. */
+  secondsPerLayer: number
+  freeSessions: number
+  /** Positions of KV. */
+  freeContext: number
+  /** Steps waiting, on average; float32 on the wire. */
+  queue: number
+}
+
+export function encodeHeldModel(model: HeldModel): flambeau.HeldModel.$Properties {
+  checkModel(model)
+  return { ...model, manifest: bytesOf('manifest', model.manifest) }
+}
+
+export function decodeHeldModel(message: flambeau.HeldModel.$Properties): HeldModel {
+  const model = {
+    manifest: hexOf('manifest', message.manifest ?? new Uint8Array(0)),
+    name: message.name ?? '',
+    architecture: message.architecture ?? '',
+    layers: message.layers ?? 0,
+    cuts: message.cuts ?? [],
+    pieces: (message.pieces ?? []).map(({ start, end }) => ({ start: start ?? 0, end: end ?? 0 })),
+    shards: (message.shards ?? []).map(decodeShard)
+  }
+  checkModel(model)
+  return model
+}
+
+function decodeShard(shard: flambeau.ServedShard.$Properties): ServedShard {
+  return {
+    start: shard.start ?? 0,
+    end: shard.end ?? 0,
+    secondsPerLayer: shard.secondsPerLayer ?? 0,
+    freeSessions: shard.freeSessions ?? 0,
+    freeContext: shard.freeContext ?? 0,
+    queue: shard.queue ?? 0
+  }
+}
+
+function checkModel({ name, architecture, layers, cuts, pieces, shards }: HeldModel): void {
+  someText('model name', name, MAX_NAME_BYTES)
+  someText('architecture', architecture, MAX_NAME_BYTES)
+  integer('layers', layers, { min: 1, max: MAX_LAYERS })
+  cutList(cuts, layers)
+  for (const { start, end } of list('ranges of pieces', pieces, MAX_RANGES)) layerRange('pieces', start, end, layers)
+  for (const shard of list('shards', shards, MAX_SHARDS)) checkShard(shard, layers)
+}
+
+function checkShard(shard: ServedShard, layers: number): void {
+  layerRange('shard', shard.start, shard.end, layers)
+  finite('seconds per layer', shard.secondsPerLayer, { min: 0, max: MAX_SECONDS })
+  integer('free sessions', shard.freeSessions, { min: 0, max: MAX_COUNT })
+  integer('free context', shard.freeContext, { min: 0, max: 0xffffffff })
+  finite('queue', shard.queue, { min: 0, max: MAX_COUNT })
+}

@@ -1,0 +1,179 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { StatusView } from '../../node/control/contract.js'
+import { PROJECT_ROOT } from './models.js'
+import { temporaryFolder } from './temporary.js'
+import { waitFor } from './wait-for.js'
+
+/** What `npm run build` makes of `cli/main.ts`. */
+const MAIN = join(PROJECT_ROOT, 'dist', 'cli', 'main.js')
+
+/** Milliseconds: two busy cores load libp2p and the engine in a few seconds. */
+const START_LIMIT = 60_000
+const RUN_LIMIT = 120_000
+/** Milliseconds from SIGTERM to SIGKILL; a node drains its sessions first. */
+const STOP_LIMIT = 20_000
+const STATUS_INTERVAL = 200
+
+export interface RunResult {
+  /** Null when a signal ended it. */
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface RunOptions {
+  /** Written to its standard input, which is closed then. */
+  input?: string
+  /** Milliseconds until it is killed and the call fails; two minutes by default. */
+  limit?: number
+}
+
+export interface RunningNode {
+  pid: number
+  /** What it has written so far. */
+  output(): { stdout: string; stderr: string }
+  status(): Promise<StatusView>
+  /** Sends a signal and does not wait. */
+  kill(signal: NodeJS.Signals): void
+  /** SIGTERM, and SIGKILL for it and its children when it does not end; what it returned. */
+  stop(): Promise<RunResult>
+  /** When it has ended, by itself or not. */
+  ended: Promise<RunResult>
+}
+
+/** A home folder of its own for commands and at most one node. Dispose it: nothing is left running or on disk. */
+export interface FlambeauHome extends AsyncDisposable {
+  path: string
+  /** Runs one command to its end. */
+  run(args: readonly string[], options?: RunOptions): Promise<RunResult>
+  /** The same with `--json`, parsed. @throws Error with its output when it fails. */
+  json<T>(args: readonly string[], options?: RunOptions): Promise<T>
+  /** Starts a node and waits until it answers `flambeau status`; `up` by default. */
+  startNode(args?: readonly string[]): Promise<RunningNode>
+}
+
+/** `await using home = await flambeauHome()`; `env` goes to every process that is started in it. */
+export async function flambeauHome(env: Record<string, string> = {}): Promise<FlambeauHome> {
+  const folder = await temporaryFolder()
+  const children = new Set<Child>()
+  const launch = (args: readonly string[]): Child => {
+    const child = new Child(args, { ...process.env, ...env, FLAMBEAU_HOME: folder.path, NO_COLOR: '1' })
+    children.add(child)
+    void child.ended.finally(() => children.delete(child))
+    return child
+  }
+  const run = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> => launch(args).finish(options)
+  const json = async <T>(args: readonly string[], options?: RunOptions): Promise<T> => {
+    const result = await run([...args, '--json'], options)
+    if (result.code !== 0) throw new Error(`flambeau ${args.join(' ')} failed:\n${describe(result)}`)
+    return JSON.parse(result.stdout) as T
+  }
+  return {
+    path: folder.path,
+    run,
+    json,
+    startNode: async (args = ['up']) => await startNode(launch(args), () => json<StatusView>(['status'])),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...children].map(child => child.stop()))
+      await folder.remove()
+    }
+  }
+}
+
+async function startNode(child: Child, status: () => Promise<StatusView>): Promise<RunningNode> {
+  const answers = async (): Promise<boolean> => {
+    if (child.hasEnded) return true
+    const { pid } = await status()
+    return pid === child.pid
+  }
+  try {
+    await waitFor(answers, { what: 'the node to answer', limit: START_LIMIT, interval: STATUS_INTERVAL })
+  } catch (cause) {
+    throw new Error(`the node did not start:\n${describe(await child.stop())}`, { cause })
+  }
+  if (child.hasEnded) throw new Error(`the node ended at once:\n${describe(await child.ended)}`)
+  return {
+    pid: child.pid,
+    output: () => child.output(),
+    status,
+    kill: signal => child.kill(signal),
+    stop: () => child.stop(),
+    ended: child.ended
+  }
+}
+
+/** A process of the compiled command line, with its output, in a process group of its own. */
+class Child {
+  readonly ended: Promise<RunResult>
+  hasEnded = false
+  readonly #process: ChildProcess
+  #stdout = ''
+  #stderr = ''
+  /** The test process must not leave it behind, even when it dies of an error. */
+  readonly #onExit = (): void => this.#killGroup()
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#process = spawn(process.execPath, [MAIN, ...args], { env, detached: process.platform !== 'win32' })
+    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text))
+    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
+    // It may end before it has read its input.
+    this.#process.stdin?.on('error', () => undefined)
+    process.once('exit', this.#onExit)
+    const closed = once(this.#process, 'close')
+    this.ended = once(this.#process, 'exit').then(async ([code]) => {
+      // What it started must end with it, and would hold its output open.
+      this.#killGroup()
+      await closed
+      this.hasEnded = true
+      process.removeListener('exit', this.#onExit)
+      return { code: code as number | null, ...this.output() }
+    })
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0
+  }
+
+  output(): { stdout: string; stderr: string } {
+    return { stdout: this.#stdout, stderr: this.#stderr }
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (!this.hasEnded) this.#process.kill(signal)
+  }
+
+  async finish({ input = '', limit = RUN_LIMIT }: RunOptions): Promise<RunResult> {
+    this.#process.stdin?.end(input)
+    const late = new AbortController()
+    const timer = setTimeout(() => late.abort(), limit)
+    late.signal.addEventListener('abort', () => this.#killGroup())
+    const result = await this.ended
+    clearTimeout(timer)
+    if (late.signal.aborted) throw new Error(`the command did not end within ${limit} ms:\n${describe(result)}`)
+    return result
+  }
+
+  async stop(): Promise<RunResult> {
+    this.kill('SIGTERM')
+    const timer = setTimeout(() => this.#killGroup(), STOP_LIMIT)
+    const result = await this.ended
+    clearTimeout(timer)
+    return result
+  }
+
+  #killGroup(): void {
+    if (this.hasEnded || this.pid === 0) return
+    try {
+      if (process.platform === 'win32') this.#process.kill('SIGKILL')
+      else process.kill(-this.pid, 'SIGKILL')
+    } catch {
+      // Nobody is left in the group.
+    }
+  }
+}
+
+function describe({ code, stdout, stderr }: RunResult): string {
+  return `exit code ${code ?? 'none (killed)'}\n--- stdout\n${stdout}\n--- stderr\n${stderr}`
+}

@@ -1,0 +1,109 @@
+import { once } from 'node:events'
+import { CodedError } from '../../../protocol/errors.js'
+import type {
+  GenerateEvent,
+  GenerateRequest,
+  ShareEvent,
+  ShareRequest,
+  StatusView
+} from '../../../node/control/contract.js'
+import type { ControlOptions, ControlService } from '../../../node/control/service.js'
+
+export const STATUS: StatusView = {
+  version: '1.2.3',
+  pid: 4242,
+  uptimeSeconds: 5,
+  home: '/home/someone/.flambeau',
+  name: 'lamp',
+  peer: '12D3KooWLamp',
+  swarm: { name: 'village', id: 'ab'.repeat(16), closed: false },
+  addresses: [],
+  state: 'online',
+  peers: 2,
+  engine: { state: 'ready', backend: 'cpu', devices: [], restarts: 0, version: 'b1' },
+  shards: [],
+  tasks: [],
+  sessions: { served: 0, origin: 0 },
+  refused: {},
+  memoryBytes: 100,
+  usedBytes: 10
+}
+
+const STATS = {
+  promptTokens: 1,
+  generatedTokens: 3,
+  firstTokenMs: 1,
+  promptMs: 1,
+  decodeMs: 1,
+  tokensPerSecond: 1,
+  stages: [],
+  networkMs: 0,
+  seed: 1
+}
+
+/** A control service that answers from memory: what it was asked is there to look at. */
+export class MemoryService implements ControlService {
+  readonly removed: string[] = []
+  readonly requests: (GenerateRequest | ShareRequest)[] = []
+  stops = 0
+  /** Settled with the reason when a stream is cancelled. */
+  readonly cancelled = Promise.withResolvers<unknown>()
+
+  status(): Promise<StatusView> {
+    return Promise.resolve(STATUS)
+  }
+
+  peers(): Promise<never> {
+    return Promise.reject(new CodedError('DIRECTORY', 'The directory is on fire.', { details: { heat: 9 } }))
+  }
+
+  models(): Promise<never> {
+    return Promise.reject(new Error('a bug'))
+  }
+
+  invite() {
+    return Promise.resolve({ invitation: 'flambeau:abc', name: 'village', closed: false })
+  }
+
+  remove(manifest: string): Promise<void> {
+    this.removed.push(manifest)
+    return Promise.resolve()
+  }
+
+  stop(): Promise<void> {
+    this.stops++
+    return Promise.resolve()
+  }
+
+  async *share(request: ShareRequest): AsyncGenerator<ShareEvent> {
+    this.requests.push(request)
+    await Promise.resolve()
+    yield { event: 'progress', phase: 'hashing', done: 1, total: 2 }
+    yield { event: 'shared', model: 'm', manifest: 'f'.repeat(64), layers: 4, cuts: [2] }
+  }
+
+  /** The model's name says what happens: `fails`, `endless`, `silent`, or words. */
+  async *generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
+    this.requests.push(request)
+    yield { event: 'route', stages: [], promptTokens: 1 }
+    if (request.model === 'fails') throw new CodedError('STAGE_LOST', 'Stage 2 is gone.', { details: { stage: 2 } })
+    if (request.model === 'endless') yield* this.#endless(signal)
+    if (request.model === 'silent' && signal !== undefined) {
+      await once(signal, 'abort')
+      this.cancelled.resolve(signal.reason)
+      signal.throwIfAborted()
+    }
+    for (const text of ['un ', 'deux ', 'trois']) yield { event: 'text', text, tokens: [text.length] }
+    yield { event: 'done', reason: 'stop', stats: STATS }
+  }
+
+  async *#endless(signal: AbortSignal | undefined): AsyncGenerator<GenerateEvent> {
+    const text = 'flambeau '.repeat(1000)
+    while (!signal?.aborted) {
+      yield { event: 'text', text, tokens: [1] }
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    this.cancelled.resolve(signal.reason)
+    signal.throwIfAborted()
+  }
+}

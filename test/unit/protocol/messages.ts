@@ -1,0 +1,78 @@
+import { decodeHello, decodeHelloReply, encodeHello, encodeHelloReply } from '../../../protocol/hello.js'
+import { decodeManifest, encodeManifest } from '../../../protocol/manifest.js'
+import { decodeNodeRecord, encodeNodeRecord } from '../../../protocol/node-record.js'
+import { decodePiece, decodePiecesRequest, encodePiece, encodePiecesRequest } from '../../../protocol/pieces.js'
+import {
+  decodeRelayReply,
+  decodeRelayRequest,
+  decodeStageReply,
+  decodeStageRequest,
+  encodeRelayReply,
+  encodeRelayRequest,
+  encodeStageReply,
+  encodeStageRequest
+} from '../../../protocol/stage.js'
+import {
+  decodeStatusReply,
+  decodeStatusRequest,
+  encodeStatusReply,
+  encodeStatusRequest
+} from '../../../protocol/status-reply.js'
+import { bytes, filled, HASH, hiddenStep, manifest, open, PEER, record, SWARM, tokenStep } from './samples.js'
+
+export interface Message {
+  value: unknown
+  encode: () => Uint8Array
+  decode: (bytes: Uint8Array) => unknown
+}
+
+function message<T>(encode: (value: T) => Uint8Array, decode: (bytes: Uint8Array) => T, value: T): Message {
+  return { value, encode: () => encode(value), decode }
+}
+
+const next = { peer: PEER, addresses: ['/ip4/192.0.2.1/tcp/1'], secret: filled(32, 3) }
+const result = {
+  sequence: 7,
+  rows: [{ ids: Uint32Array.of(5, 9), logits: Float32Array.of(1.5, -2), logSumExp: 2.5 }],
+  timings: hiddenStep.timings
+}
+
+/** One of each message. */
+export const messages: Record<string, Message> = {
+  open: message(encodeStageRequest, decodeStageRequest, { type: 'open', open }),
+  link: message(encodeStageRequest, decodeStageRequest, { type: 'link', next }),
+  'link to the origin': message(encodeStageRequest, decodeStageRequest, { type: 'link', next: 'origin' }),
+  'step of tokens': message(encodeStageRequest, decodeStageRequest, { type: 'step', step: tokenStep }),
+  close: message(encodeStageRequest, decodeStageRequest, { type: 'close' }),
+  opened: message(encodeStageReply, decodeStageReply, { type: 'opened', rowsPerStep: 512 }),
+  linked: message(encodeStageReply, decodeStageReply, { type: 'linked' }),
+  forward: message(encodeStageReply, decodeStageReply, { type: 'forward', step: hiddenStep }),
+  result: message(encodeStageReply, decodeStageReply, { type: 'result', result }),
+  fault: message(encodeStageReply, decodeStageReply, { type: 'fault', fault: { code: 'BUSY', message: 'full' } }),
+  'relay open': message(encodeRelayRequest, decodeRelayRequest, {
+    type: 'open',
+    session: open.session,
+    secret: open.secret
+  }),
+  'relay step': message(encodeRelayRequest, decodeRelayRequest, { type: 'step', step: hiddenStep }),
+  'relay linked': message(encodeRelayReply, decodeRelayReply, { type: 'linked' }),
+  'relay fault': message(encodeRelayReply, decodeRelayReply, {
+    type: 'fault',
+    fault: { code: 'UNAUTHORIZED', message: '' }
+  }),
+  hello: message(encodeHello, decodeHello, { swarm: SWARM, agent: 'flambeau/0.1.0' }),
+  'hello reply': message(encodeHelloReply, decodeHelloReply, {
+    code: 'WRONG_SWARM',
+    message: 'no',
+    agent: 'flambeau/0.1.0'
+  }),
+  'status request': message(encodeStatusRequest, decodeStatusRequest, {
+    record: bytes('0102'),
+    known: [bytes('03')]
+  }),
+  'status reply': message(encodeStatusReply, decodeStatusReply, { record: bytes('0102'), known: [bytes('03')] }),
+  'pieces request': message(encodePiecesRequest, decodePiecesRequest, { manifest: HASH, hashes: [HASH] }),
+  piece: message(encodePiece, decodePiece, { hash: HASH, code: 'OK', data: bytes('deadbeef') }),
+  manifest: message(encodeManifest, decodeManifest, manifest),
+  'node record': message(encodeNodeRecord, decodeNodeRecord, record)
+}

@@ -1,0 +1,265 @@
+import type { Stream } from '@libp2p/interface'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { drained, frames, type FrameStream } from '../../../node/swarm/frame-stream.js'
+import { yamuxPair } from './stream-pair.js'
+
+const MIB = 1024 * 1024
+const MAX = 4 * MIB
+
+interface Recorded {
+  frames: Uint8Array[]
+  ends: number
+  closes: (Error | undefined)[]
+}
+
+const opened: Stream[] = []
+
+async function pair(): Promise<[Stream, Stream]> {
+  const streams = await yamuxPair()
+  opened.push(...streams)
+  return streams
+}
+
+function record(stream: Stream, maxFrameBytes = MAX): [FrameStream, Recorded] {
+  const seen: Recorded = { frames: [], ends: 0, closes: [] }
+  const framed = frames(stream, {
+    maxFrameBytes,
+    onFrame: frame => seen.frames.push(frame),
+    onEnd: () => (seen.ends += 1),
+    onClose: error => seen.closes.push(error)
+  })
+  return [framed, seen]
+}
+
+const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value)
+
+afterEach(() => {
+  for (const stream of opened.splice(0)) stream.abort(new Error('test over'))
+})
+
+describe('FrameStream', () => {
+  it('carries frames of all sizes both ways and closes once on both sides', async () => {
+    const [a, b] = await pair()
+    const [near, nearSeen] = record(a)
+    const [far, farSeen] = record(b)
+    const sizes = [0, 1, 127, 128, 2047, 2048, 16_384, 300_000, 3 * MIB]
+    for (const size of sizes) if (!near.send(filled(size, size % 256))) await near.drained()
+    far.send(filled(5, 7))
+    await near.close()
+    await far.close()
+    expect(await Promise.all([near.closed, far.closed])).toEqual([undefined, undefined])
+    expect(farSeen.frames.map(frame => frame.byteLength)).toEqual(sizes)
+    expect(farSeen.frames.every((frame, index) => frame.every(byte => byte === (sizes[index] ?? 0) % 256))).toBe(true)
+    expect(nearSeen.frames).toEqual([filled(5, 7)])
+    expect([nearSeen.ends, farSeen.ends]).toEqual([1, 1])
+    expect([nearSeen.closes, farSeen.closes]).toEqual([[undefined], [undefined]])
+  })
+
+  it('goes on sending after the other side has half-closed', async () => {
+    const [a, b] = await pair()
+    const [near, nearSeen] = record(a)
+    const [far, farSeen] = record(b)
+    near.send(filled(1, 1))
+    await near.close()
+    await vi.waitFor(() => expect(farSeen.ends).toBe(1))
+    far.send(filled(9, 2))
+    await far.close()
+    expect(await near.closed).toBeUndefined()
+    expect(nearSeen.frames).toEqual([filled(9, 2)])
+  })
+
+  it('holds the sender back while the reader pauses, and loses nothing', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    const [far, seen] = record(b)
+    far.pause()
+    let sent = 0
+    while (near.send(filled(MIB, sent % 256))) sent += 1
+    sent += 1
+    expect(sent).toBeLessThan(20)
+    expect(seen.frames).toHaveLength(0)
+    far.resume()
+    for (; sent < 40; sent++) if (!near.send(filled(MIB, sent % 256))) await near.drained()
+    await near.close()
+    await far.close()
+    expect(await far.closed).toBeUndefined()
+    expect(seen.frames).toHaveLength(40)
+    expect(seen.frames.every((frame, index) => frame[0] === index && frame.at(-1) === index)).toBe(true)
+  })
+
+  it('bounds what a paused reader holds, again and again', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    let far: FrameStream | undefined
+    let received = 0
+    // Pauses at every frame, also within resume(), where libp2p by itself would forget the pause.
+    far = frames(b, {
+      maxFrameBytes: MAX,
+      onFrame: () => {
+        received += 1
+        far?.pause()
+        setImmediate(() => far?.resume())
+      }
+    })
+    let high = 0
+    for (let sent = 0; sent < 400; sent++) {
+      if (!near.send(filled(128 * 1024, 1))) await near.drained()
+      high = Math.max(high, b.readBufferLength)
+    }
+    await near.close()
+    await far.close()
+    expect(await far.closed).toBeUndefined()
+    expect(received).toBe(400)
+    expect(high).toBeLessThan(8 * MIB)
+    far = undefined
+  })
+
+  it('delivers nothing between pause and resume, even from the same message', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    const seen: number[] = []
+    const far = frames(b, {
+      maxFrameBytes: MAX,
+      onFrame: frame => {
+        seen.push(frame[0] ?? -1)
+        far.pause()
+      }
+    })
+    for (let value = 0; value < 5; value++) near.send(filled(10, value))
+    await near.close()
+    for (let count = 1; count <= 5; count++) {
+      await vi.waitFor(() => expect(seen).toHaveLength(count))
+      far.resume()
+    }
+    await far.close()
+    expect(await far.closed).toBeUndefined()
+    expect(seen).toEqual([0, 1, 2, 3, 4])
+  })
+
+  it('waits for room at every drain, not only at the first', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    record(b)
+    let high = 0
+    let waits = 0
+    for (let sent = 0; sent < 64; sent++) {
+      if (!near.send(filled(MIB, 1))) {
+        waits += 1
+        await near.drained()
+        expect(near.needsDrain).toBe(false)
+      }
+      high = Math.max(high, a.writeBufferLength)
+    }
+    expect(waits).toBeGreaterThan(2)
+    expect(high).toBeLessThan(3 * MIB)
+  })
+
+  it('refuses to send a frame above the limit and stays usable', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a, 100)
+    const [, seen] = record(b, 100)
+    expect(() => near.send(filled(101, 1))).toThrow(expect.objectContaining({ code: 'FRAME_TOO_LARGE' }) as Error)
+    near.send(filled(100, 1))
+    await vi.waitFor(() => expect(seen.frames).toHaveLength(1))
+  })
+
+  it('aborts both ends when a frame above the limit arrives', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a, 1000)
+    const [far, seen] = record(b, 100)
+    near.send(filled(101, 1))
+    expect(await far.closed).toMatchObject({ code: 'FRAME_TOO_LARGE' })
+    expect(await near.closed).toMatchObject({ name: 'StreamResetError' })
+    expect(seen.frames).toHaveLength(0)
+    expect(seen.closes).toHaveLength(1)
+  })
+
+  it('aborts when the stream ends in the middle of a frame', async () => {
+    const [a, b] = await pair()
+    const [far] = record(b)
+    a.send(Uint8Array.of(10, 1, 2, 3))
+    await a.close()
+    expect(await far.closed).toMatchObject({ code: 'FRAME_TRUNCATED' })
+  })
+
+  it('passes an abort on to the other side, whichever side aborts', async () => {
+    for (const side of [0, 1] as const) {
+      const streams = await pair()
+      const ends = [record(streams[0]), record(streams[1])] as const
+      const [aborting, own] = ends[side]
+      const [other, others] = ends[side === 0 ? 1 : 0]
+      ends[0][0].send(filled(10, 1))
+      const reason = new Error('enough')
+      aborting.abort(reason)
+      expect(await aborting.closed).toBe(reason)
+      expect(await other.closed).toMatchObject({ name: 'StreamResetError' })
+      expect([own.closes.length, others.closes.length]).toEqual([1, 1])
+      expect(() => aborting.send(filled(1, 1))).toThrow(expect.objectContaining({ code: 'STREAM_CLOSED' }) as Error)
+    }
+  })
+
+  it('aborts when a frame handler throws', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    const far = frames(b, {
+      maxFrameBytes: MAX,
+      onFrame: () => {
+        throw new Error('not understood')
+      }
+    })
+    near.send(filled(3, 1))
+    expect(await far.closed).toMatchObject({ message: 'not understood' })
+    expect(await near.closed).toMatchObject({ name: 'StreamResetError' })
+  })
+
+  it('delivers what arrived before it started, with the end', async () => {
+    const [a, b] = await pair()
+    a.send(Uint8Array.of(2, 8, 9))
+    await a.close()
+    await vi.waitFor(() => expect(b.remoteWriteStatus).toBe('closed'))
+    const [far, seen] = record(b)
+    await far.close()
+    expect(await far.closed).toBeUndefined()
+    expect(seen.frames.map(frame => [...frame])).toEqual([[8, 9]])
+    expect(seen.ends).toBe(1)
+  })
+
+  it('reports an abort from before it started', async () => {
+    const [a, b] = await pair()
+    a.send(Uint8Array.of(1, 1))
+    b.abort(new Error('gone'))
+    const [far] = record(b)
+    expect(await far.closed).toMatchObject({ code: 'STREAM_CLOSED' })
+  })
+
+  it('keeps frames of a finished stream until a paused reader resumes', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    const [far, seen] = record(b)
+    far.pause()
+    near.send(filled(50_000, 4))
+    await near.close()
+    await far.close()
+    await vi.waitFor(() => expect(b.status).toBe('closed'))
+    expect(seen).toEqual({ frames: [], ends: 0, closes: [] })
+    far.resume()
+    expect(await far.closed).toBeUndefined()
+    expect(seen.frames).toEqual([filled(50_000, 4)])
+    expect(seen.ends).toBe(1)
+  })
+
+  it('stops waiting for room when the signal aborts or the stream dies', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    const [far] = record(b)
+    far.pause()
+    while (near.send(filled(MIB, 1)));
+    const controller = new AbortController()
+    const waiting = drained(a, controller.signal)
+    controller.abort(new Error('no longer'))
+    await expect(waiting).rejects.toThrow('no longer')
+    const dying = near.drained()
+    far.abort(new Error('bye'))
+    await expect(dying).rejects.toMatchObject({ name: 'StreamResetError' })
+  })
+})

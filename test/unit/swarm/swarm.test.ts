@@ -1,0 +1,270 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, vi } from 'vitest'
+import { STATUS_PROTOCOL } from '../../../protocol/ids.js'
+import { loadOrCreateIdentity } from '../../../node/swarm/identity.js'
+import { createMembership } from '../../../node/swarm/membership.js'
+import type { SwarmNode } from '../../../node/swarm/swarm.js'
+import { answer, frames, request } from '../../../node/swarm/wire.js'
+import { announcement, createNode, namesKnownTo, startNode, startSwarm } from './nodes.js'
+
+const SOON = { timeout: 8_000, interval: 20 }
+const ECHO = '/flambeau/test-echo/1.0.0'
+const LIMIT = { maxFrameBytes: 8 * 1024 * 1024 }
+
+async function serveEcho(node: SwarmNode): Promise<void> {
+  await node.handle(
+    ECHO,
+    answer(bytes => Promise.resolve(bytes), LIMIT)
+  )
+}
+
+async function echo(from: SwarmNode, to: SwarmNode, bytes: Uint8Array, addresses: string[] = []): Promise<Uint8Array> {
+  return request(await from.openStream(to.peer, ECHO, { addresses }), bytes, LIMIT)
+}
+
+const code = (value: string): Error => expect.objectContaining({ name: 'SwarmError', code: value }) as Error
+
+describe('SwarmNode', () => {
+  it('lets three nodes know each other through one bootstrap node', async () => {
+    const nodes = await startSwarm(3)
+    nodes.forEach((node, index) => node.announce(announcement(`node ${index}`)))
+    await vi.waitFor(() => {
+      for (const node of nodes) expect(namesKnownTo(node)).toEqual(['node 0', 'node 1', 'node 2'])
+    }, SOON)
+    await vi.waitFor(() => {
+      for (const node of nodes) {
+        const views = node.directory.nodes()
+        expect(views.map(({ path }) => path).sort()).toEqual(['direct', 'direct', 'self'])
+        for (const { path, roundTrip } of views) expect(roundTrip).toBeGreaterThanOrEqual(path === 'self' ? 0 : 1e-6)
+      }
+    }, SOON)
+  })
+
+  it('brings a changed announcement to everybody and tells listeners', async () => {
+    const nodes = await startSwarm(3)
+    nodes.forEach((node, index) => node.announce(announcement(`node ${index}`)))
+    await vi.waitFor(() => nodes.forEach(node => expect(namesKnownTo(node)).toHaveLength(3)), SOON)
+    let changes = 0
+    nodes[2]?.directory.addEventListener('change', () => (changes += 1))
+    nodes[1]?.announce(announcement('renamed', { state: 'draining' }))
+    await vi.waitFor(() => {
+      for (const node of nodes) expect(namesKnownTo(node)).toContain('renamed')
+    }, SOON)
+    expect(changes).toBeGreaterThan(0)
+  })
+
+  it('publishes half round trips of others in its record', async () => {
+    const [first, second] = await startSwarm(2)
+    await vi.waitFor(async () => {
+      await second?.directory.refresh()
+      first?.announce(announcement('first'))
+      const record = second?.directory.nodes().find(({ peer }) => peer === first?.peer)?.record
+      expect(record?.latencies).toEqual([{ peer: second?.peer, seconds: expect.any(Number) as number }])
+    }, SOON)
+  })
+
+  it('carries streams between members, and refuses protocols that nobody serves', async () => {
+    const membership = createMembership('test')
+    const server = await startNode(membership)
+    await serveEcho(server)
+    const client = await startNode(membership)
+    const bytes = new Uint8Array(3_000_000).fill(7)
+    expect(Buffer.compare(await echo(client, server, bytes, server.addresses()), bytes)).toBe(0)
+    await expect(client.openStream(server.peer, '/flambeau/nobody/1.0.0')).rejects.toThrow(code('UNSUPPORTED'))
+  })
+
+  it('lets both ends of one connection open streams', async () => {
+    const membership = createMembership('test')
+    const first = await startNode(membership)
+    const second = await startNode(membership)
+    await serveEcho(second)
+    await second.connect(first.peer, { addresses: first.addresses() })
+    expect(await echo(first, second, Uint8Array.of(1, 2))).toEqual(Uint8Array.of(1, 2))
+  })
+
+  it('tells a peer of another swarm why it is refused', async () => {
+    const server = await startNode(createMembership('one'))
+    const stranger = await startNode(createMembership('two'))
+    const addresses = server.addresses()
+    await expect(stranger.connect(server.peer, { addresses })).rejects.toThrow(code('WRONG_SWARM'))
+    // Remembered for a while, without another dial.
+    await expect(stranger.connect(server.peer, { addresses })).rejects.toThrow(code('WRONG_SWARM'))
+    expect(namesKnownTo(server)).toHaveLength(1)
+    expect(server.directory.nodes()).toHaveLength(1)
+  })
+
+  it('keeps peers without the key, or with another one, out of a closed swarm', async () => {
+    const closed = createMembership('closed', { closed: true })
+    const server = await startNode(closed)
+    const addresses = server.addresses()
+    const without = await startNode({ ...closed, key: undefined })
+    await expect(without.connect(server.peer, { addresses })).rejects.toThrow(code('PEER_UNREACHABLE'))
+    const other = await startNode({ ...closed, key: new Uint8Array(32).fill(9) })
+    await expect(other.connect(server.peer, { addresses })).rejects.toThrow(code('PEER_UNREACHABLE'))
+    const member = await startNode(closed)
+    await expect(member.connect(server.peer, { addresses })).resolves.toMatchObject({ status: 'open' })
+  })
+
+  it('says that a peer cannot be reached', async () => {
+    const membership = createMembership('test')
+    const gone = await startNode(membership)
+    const addresses = gone.addresses()
+    await gone.stop()
+    const node = await startNode(membership)
+    await expect(node.connect(gone.peer, { addresses })).rejects.toThrow(code('PEER_UNREACHABLE'))
+    await expect(node.connect('not a peer id')).rejects.toThrow(code('ADDRESS_INVALID'))
+  })
+
+  it('stops a wait when the caller no longer wants it', async () => {
+    // A socket that accepts and says nothing: the handshake never ends.
+    const server = createServer()
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const membership = createMembership('test')
+    const node = await startNode(membership)
+    const other = await createNode(membership)
+    const controller = new AbortController()
+    const dialling = node.connect(other.peer, {
+      addresses: [`/ip4/127.0.0.1/tcp/${port}`],
+      signal: controller.signal
+    })
+    controller.abort(new Error('no longer'))
+    await expect(dialling).rejects.toThrow('no longer')
+    server.close()
+  })
+
+  it('starts and stops alone without waiting for anybody', async () => {
+    const started = performance.now()
+    const node = await startNode(createMembership('lonely'), { bootstrap: [await unreachableAddress()] })
+    node.announce(announcement('lonely'))
+    await vi.waitFor(() => expect(namesKnownTo(node)).toEqual(['lonely']), SOON)
+    await node.directory.refresh()
+    await Promise.all([node.stop(), node.stop()])
+    await node.stop()
+    expect(performance.now() - started).toBeLessThan(5_000)
+    await expect(node.connect(node.peer)).rejects.toThrow(code('NOT_STARTED'))
+  })
+
+  it('finds a bootstrap node that starts later, and again after a restart of it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
+    const membership = createMembership('test')
+    const identity = await loadOrCreateIdentity(join(folder, 'identity.key'))
+    const address = await unreachableAddress(identity.peer)
+    const listen = [address.split('/p2p/')[0] ?? '']
+    const early = await startNode(membership, { bootstrap: [address] })
+    early.announce(announcement('early'))
+    for (const name of ['late', 'again']) {
+      const again = await loadOrCreateIdentity(join(folder, 'identity.key'))
+      const late = await startNode(membership, { identity: again, listen })
+      expect(late.peer).toBe(identity.peer)
+      late.announce(announcement(name))
+      await vi.waitFor(() => {
+        expect(namesKnownTo(early)).toEqual(['early', name].sort())
+        expect(namesKnownTo(late)).toEqual(['early', name].sort())
+      }, SOON)
+      await late.stop()
+    }
+    await rm(folder, { recursive: true })
+  })
+
+  it('keeps peers and records in its folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
+    const membership = createMembership('test')
+    for (let round = 0; round < 2; round++) {
+      const node = await startNode(membership, { datastoreFolder: join(folder, 'datastore') })
+      await node.stop()
+    }
+    await rm(folder, { recursive: true })
+  })
+
+  it('says which port is taken', async () => {
+    const membership = createMembership('test')
+    const first = await startNode(membership)
+    const listen = first.addresses().map(address => address.split('/p2p/')[0] ?? '')
+    await expect(startNode(membership, { listen })).rejects.toThrow(code('PORT_TAKEN'))
+    await expect(startNode(membership, { listen: ['nonsense'] })).rejects.toThrow(code('ADDRESS_INVALID'))
+    await expect(createNode(membership, { bootstrap: ['/ip4/127.0.0.1/tcp/1'] }).then(n => n.start())).rejects.toThrow(
+      code('ADDRESS_INVALID')
+    )
+  })
+
+  it('listens on both families at one port', async () => {
+    const node = await startNode(createMembership('test'), { listen: ['/ip4/0.0.0.0/tcp/0'] })
+    const port = /tcp\/(\d+)/.exec(node.addresses()[0] ?? '')?.[1] ?? ''
+    await node.stop()
+    const both = await startNode(createMembership('test'), {
+      listen: [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`]
+    })
+    expect(both.addresses().length).toBeGreaterThan(0)
+  })
+
+  it('lets a client use the swarm without being part of it', async () => {
+    const membership = createMembership('test')
+    const server = await startNode(membership)
+    await serveEcho(server)
+    server.announce(announcement('server'))
+    const client = await startNode(membership, { clientOnly: true, bootstrap: server.addresses() })
+    await vi.waitFor(() => expect(namesKnownTo(client)).toEqual(['server']), SOON)
+    expect(await echo(client, server, Uint8Array.of(5))).toEqual(Uint8Array.of(5))
+    await server.directory.refresh()
+    expect(namesKnownTo(server)).toEqual(['server'])
+    expect(client.addresses()).toEqual([])
+    await expect(server.openStream(client.peer, STATUS_PROTOCOL)).rejects.toThrow(code('UNSUPPORTED'))
+  })
+
+  it('reaches a node that listens nowhere through a relay, with as many bytes as it takes', async () => {
+    const membership = createMembership('test')
+    const relay = await startNode(membership, { relay: true })
+    relay.announce(announcement('relay'))
+    const bootstrap = relay.addresses()
+    const hidden = await startNode(membership, { listen: [], bootstrap })
+    hidden.announce(announcement('hidden'))
+    await vi.waitFor(
+      () => expect(hidden.addresses()).toEqual([expect.stringContaining('/p2p-circuit') as string]),
+      SOON
+    )
+    const origin = await startNode(membership, { bootstrap })
+    await vi.waitFor(() => {
+      const view = origin.directory.nodes().find(({ peer }) => peer === hidden.peer)
+      expect(view?.path).toBe('relayed')
+    }, SOON)
+
+    const size = 4 * 1024 * 1024
+    const received = new Promise<number>((resolve, reject) => {
+      const total = { bytes: 0 }
+      void hidden.handle(ECHO, stream => {
+        const framed = frames(stream, {
+          ...LIMIT,
+          onFrame: frame => {
+            total.bytes += frame.byteLength
+            if (total.bytes === size) framed.send(Uint8Array.of(1))
+          },
+          onClose: error => (error === undefined ? resolve(total.bytes) : reject(error))
+        })
+        void framed.closed
+      })
+    })
+    const sending = frames(await origin.openStream(hidden.peer, ECHO), {
+      ...LIMIT,
+      onFrame: () => void sending.close()
+    })
+    for (let sent = 0; sent < size; sent += 65_536) {
+      if (!sending.send(new Uint8Array(65_536).fill(3))) await sending.drained()
+    }
+    await sending.close()
+    const bytes = received
+    sending.abort(new Error('done'))
+    expect(await bytes.catch(() => size)).toBe(size)
+  })
+})
+
+/** An address where nobody listens. */
+async function unreachableAddress(peer?: string): Promise<string> {
+  const node = await startNode(createMembership('gone'))
+  const [address = ''] = node.addresses()
+  await node.stop()
+  return peer === undefined ? address : address.replace(/\/p2p\/.*/, `/p2p/${peer}`)
+}
