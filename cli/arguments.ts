@@ -1,6 +1,9 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import type { LayerRange } from '../node/models/types.js'
 import { LAYERS_ALLOWED, parseCuts, parseLayerRange } from '../node/parse.js'
+import { CliError } from './errors.js'
 
 interface Bounds {
   minimum: number
@@ -36,4 +39,11 @@ export function cutsArgument(text: string): number[] {
 /** For options that may come several times. */
 export function collected(text: string, before: readonly string[] = []): string[] {
   return [...before, text]
+}
+
+/** The absolute path: the daemon's working folder is another one. */
+export function existingFile(path: string): string {
+  const file = resolve(path)
+  if (statSync(file, { throwIfNoEntry: false })?.isFile()) return file
+  throw new CliError('NO_FILE', `${file} is not a file.`, { details: { file } })
 }

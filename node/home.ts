@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { accessSync, chmodSync, constants, lstatSync, mkdirSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, lstatSync, mkdirSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { asError, CodedError } from '../protocol/errors.js'
@@ -50,7 +50,7 @@ export function locateHome(env: Environment = process.env, platform: NodeJS.Plat
 export function prepareHome(home: Home): Home {
   try {
     for (const folder of [home.path, home.modelsFolder, home.datastoreFolder]) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      makeFolder(folder)
     }
     accessSync(home.path, constants.R_OK | constants.W_OK | constants.X_OK)
     if (process.platform !== 'win32') chmodSync(home.path, 0o700)
@@ -63,6 +63,18 @@ export function prepareHome(home: Home): Home {
   }
   if (process.platform !== 'win32' && dirname(home.controlSocket) !== home.path) prepareSocketFolder(home.controlSocket)
   return home
+}
+
+/** Not `recursive`: that never returns on a file system that refuses with ENOENT, as /proc does. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Another process made it in between.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
 
 function controlSocket(path: string, platform: NodeJS.Platform): string {
@@ -79,7 +91,7 @@ function controlSocket(path: string, platform: NodeJS.Platform): string {
 /** The temporary folder belongs to everybody: the socket's own folder in it must be this user's alone. */
 function prepareSocketFolder(socket: string): void {
   const folder = dirname(socket)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   const status = lstatSync(folder)
   const own = status.isDirectory() && status.uid === process.getuid?.() && (status.mode & 0o077) === 0
   if (own) return

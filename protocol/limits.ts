@@ -105,4 +105,4 @@ export const MAX_COUNT = 65_536
 /** Milliseconds from signing a node record to its expiry: a peer that is gone is forgotten soon. */
 export const NODE_RECORD_LIFETIME_MS = 300_000
 /** Milliseconds that the clocks of two peers may differ: a record from further ahead is refused. */
-export const MAX_CLOCK_SKEW_MS = 600_000
+export const MAX_CLOCK_SKEW_MS = 120_000

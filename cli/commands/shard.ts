@@ -1,6 +1,5 @@
-import { resolve } from 'node:path'
 import type { SplitCheckOptions, SplitCheckResult, SplitProgress } from '../../node/models/split-check.js'
-import { cutsArgument } from '../arguments.js'
+import { cutsArgument, existingFile } from '../arguments.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
 import { usage } from '../errors.js'
 import { EXIT } from '../exit-codes.js'
@@ -22,7 +21,7 @@ export const define: DefineCommand = (command, context) => {
     .requiredOption('--cuts <layers>', 'cut before each of these, e.g. 2,5', cutsArgument)
     .option(...JSON_OPTION)
     .addHelpText('after', `\nExit code ${EXIT.ERROR} where the answers differ by more than rounding.`)
-    .action((file: string, options: CheckOptions) => check(context, resolve(file), options))
+    .action((file: string, options: CheckOptions) => check(context, existingFile(file), options))
 }
 
 async function check(context: Context, file: string, { cuts, json }: CheckOptions): Promise<void> {

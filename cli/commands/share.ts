@@ -1,8 +1,7 @@
-import { resolve } from 'node:path'
 import type { ShareEvent, ShareRequest } from '../../node/control/contract.js'
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import type { LayerRange } from '../../node/models/types.js'
-import { layersArgument } from '../arguments.js'
+import { existingFile, layersArgument } from '../arguments.js'
 import { JSON_OPTION, type DefineCommand, type JsonOption } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { requireDaemon } from '../node.js'
@@ -23,7 +22,7 @@ export const define: DefineCommand = (command, context) => {
     .action(async (file: string, { name, layers, json }: ShareOptions) => {
       using interrupt = interruptible()
       const daemon = await requireDaemon(context)
-      const request: ShareRequest = { file: resolve(file), ...(name && { name }), ...(layers && { layers }) }
+      const request: ShareRequest = { file: existingFile(file), ...(name && { name }), ...(layers && { layers }) }
       const progress = await createProgress(context.output.stderr)
       try {
         const shared = await follow(daemon.share(request, interrupt), progress)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { loadConfig, shareBytes, type Config } from '../../node/config.js'
 import { connectToDaemon } from '../../node/control/client.js'
@@ -31,7 +32,10 @@ export async function* runChecks(context: Context, options: Options): AsyncGener
     yield fail('config', loaded.message, `Correct it in ${context.home.configFile}, or in the environment.`)
     return
   }
-  yield ok('config', context.home.configFile)
+  yield ok(
+    'config',
+    existsSync(context.home.configFile) ? context.home.configFile : 'no config.toml: the defaults hold'
+  )
   yield processorCheck(hardware, loaded)
   yield memoryCheck(hardware, loaded)
   if (home.state === 'ok') yield await diskCheck(context.home.modelsFolder)

@@ -31,7 +31,7 @@ import { CodedError } from '../../protocol/errors.js'
  * Tokenizers:
  * - `TOKENIZER_LOST` its process died or fell silent; open it again
  * - `NO_VOCABULARY` the file has none
- * - `UNKNOWN_TOKEN` a token id outside the vocabulary
+ * - `UNKNOWN_TOKEN` a token id outside the vocabulary, or text that it has no token for
  * - `TEXT_TOO_LONG` more text than the limit
  * - `NO_TEMPLATE` the model has no chat template
  * - `BAD_TEMPLATE` the chat template failed or refused these messages

@@ -20,10 +20,12 @@ export class Vocabulary {
   readonly endText: string
   readonly #llama: LlamaFunctions
   readonly #vocabulary: Pointer
+  readonly #size: number
 
   private constructor(llama: LlamaFunctions, model: Pointer, vocabulary: Pointer) {
     this.#llama = llama
     this.#vocabulary = vocabulary
+    this.#size = llama.vocabularySize(vocabulary)
     const template = llama.chatTemplate(model, null)
     if (template !== null && template.length > MAX_TEMPLATE_CHARACTERS) {
       throw new EngineError('BAD_TEMPLATE', `the chat template has ${template.length} characters`)
@@ -39,14 +41,14 @@ export class Vocabulary {
     const model = llama.loadModel(file, { ...llama.defaultModelParams(), vocab_only: true, n_gpu_layers: 0 })
     if (model === null) throw new EngineError('LOAD_FAILED', `llama.cpp cannot read a vocabulary from ${file}`)
     const vocabulary = llama.vocabularyOf(model)
-    if (llama.vocabularyType(vocabulary) === NO_VOCABULARY) {
+    if (llama.vocabularyType(vocabulary) === NO_VOCABULARY || llama.vocabularySize(vocabulary) === 0) {
       throw new EngineError('NO_VOCABULARY', `${file} has no vocabulary: this model takes token ids only`)
     }
     return new Vocabulary(llama, model, vocabulary)
   }
 
   table(): VocabularyTable {
-    const size = this.#llama.vocabularySize(this.#vocabulary)
+    const size = this.#size
     if (size > MAX_TOKENS)
       throw new EngineError('LOAD_FAILED', `the vocabulary has ${size} tokens, at most ${MAX_TOKENS} fit`)
     const offsets = new Uint32Array(size + 1)
@@ -80,7 +82,10 @@ export class Vocabulary {
     let [tokens, count] = into(bytes.length + 8)
     if (count < 0) [tokens, count] = into(-count)
     if (count < 0) throw new EngineError('TEXT_TOO_LONG', 'llama.cpp cannot tokenize this text')
-    return Uint32Array.from(tokens.subarray(0, count))
+    const found = tokens.subarray(0, count)
+    // A vocabulary that lacks single bytes cannot say everything; llama.cpp then answers -1.
+    if (found.every(token => token >= 0 && token < this.#size)) return Uint32Array.from(found)
+    throw new EngineError('UNKNOWN_TOKEN', 'the vocabulary has no token for a part of this text')
   }
 
   #bytesOf(token: number): Uint8Array {

@@ -115,12 +115,14 @@ export class PieceFetcher {
     const wanted = wantedOf(manifest, plan)
     const progress = new Progress(wanted, options.onProgress)
     await using handle = await openPartial(await this.store.partialFile(id, range))
+    const resumed = (await handle.stat()).size > 0
     await writeAll(handle, plan.header, 0)
     await handle.truncate(plan.fileBytes)
     const missing: ShardPiece[] = []
     for (const piece of wanted) {
       signal?.throwIfAborted()
-      if (await this.isHere(id, handle, piece)) progress.add(piece)
+      const here = (resumed && (await hasPiece(handle, piece))) || (await this.copyHere(id, handle, piece))
+      if (here) progress.add(piece)
       else missing.push(piece)
     }
     await this.fetch(missing, options, async (piece, data) => {
@@ -130,9 +132,8 @@ export class PieceFetcher {
     await handle.sync()
   }
 
-  /** Whether the partial file has the piece from an earlier fetch, or gets it now from another file of the store. */
-  private async isHere(id: string, handle: FileHandle, piece: ShardPiece): Promise<boolean> {
-    if (await hasPiece(handle, piece)) return true
+  /** Takes the piece from another file of the store; false when none has it. */
+  private async copyHere(id: string, handle: FileHandle, piece: ShardPiece): Promise<boolean> {
     const data = await this.store.readPiece(id, piece.hash)
     if (!data) return false
     for (const place of piece.places) await writeAll(handle, data, place)

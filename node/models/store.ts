@@ -156,6 +156,12 @@ export class ModelStore {
     return [...(usable ? [entry.whole] : []), ...entry.shards.values()]
   }
 
+  /** Ranges of which an interrupted fetch left a part: resumed by fetching them again, deleted by `removeShard`. */
+  async partialRanges(id: string): Promise<LayerRange[]> {
+    const names = await readdir(this.entry(id).shardFolder)
+    return names.flatMap(name => rangeOf(name, '.gguf.partial') ?? [])
+  }
+
   /** Deletes a shard, complete or partly fetched. */
   async removeShard(id: string, range: LayerRange): Promise<void> {
     const entry = this.entry(id)
@@ -259,11 +265,16 @@ async function loadShards(entry: ModelEntry): Promise<void> {
     }
   }
   for (const name of await readdir(entry.shardFolder)) {
-    const [, start, end] = /^(\d{1,4})-(\d{1,4})\.gguf$/.exec(name) ?? []
-    if (start === undefined || end === undefined || !entry.hasHeader) continue
-    const range = { start: Number(start), end: Number(end) }
+    const range = rangeOf(name, '.gguf')
+    if (!range || !entry.hasHeader) continue
     entry.shards.set(rangeName(range), range)
   }
+}
+
+/** The range in a file's name `<start>-<end><suffix>`; undefined for other files. */
+function rangeOf(name: string, suffix: string): LayerRange | undefined {
+  const [, start, end, rest] = /^(\d{1,4})-(\d{1,4})(\..*)$/.exec(name) ?? []
+  return rest === suffix ? { start: Number(start), end: Number(end) } : undefined
 }
 
 /** A shard whose file is gone or has another size than its plan is forgotten. */

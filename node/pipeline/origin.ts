@@ -1,6 +1,4 @@
-import { randomInt } from 'node:crypto'
 import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
-import type { ChatMessage, Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { Directory, NodeView } from '../swarm/types.js'
@@ -10,15 +8,13 @@ import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
 import { RingSession, type RingSessionParts, type SessionStage } from './ring-session.js'
 import { chooseRoute } from './route.js'
-import { DEFAULT_SAMPLING, type SamplingOptions } from './sampling.js'
+import { promptTokens, samplingOptions } from './request.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
 
 /** Tokens of an answer where nothing was asked for. */
 const DEFAULT_MAX_TOKENS = 512
 /** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
 const ROUTE_ATTEMPTS = 4
-/** Seeds are drawn below this. */
-const SEED_LIMIT = 2 ** 32
 
 export interface OriginParts {
   directory: Directory
@@ -155,22 +151,6 @@ function canReplan(input: Parameters<typeof chooseRoute>[0]): boolean {
 
 const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
 
-async function promptTokens(tokenizer: Tokenizer, request: GenerateRequest, signal: AbortSignal): Promise<Uint32Array> {
-  const messages = conversation(request)
-  const asChat = request.raw !== true && tokenizer.hasChatTemplate
-  const text = asChat
-    ? await tokenizer.renderChat(messages, { signal })
-    : messages.map(({ content }) => content).join('\n')
-  // A chat template writes the special tokens itself; its beginning-of-text, where it has one, is not added twice.
-  const tokens = await tokenizer.tokenize(text, { addSpecial: !asChat, special: asChat, signal })
-  if (tokens.length === 0) throw new PipelineError('EMPTY_PROMPT', 'The prompt is empty: there is nothing to answer.')
-  return tokens
-}
-
-function conversation({ prompt, messages }: GenerateRequest): ChatMessage[] {
-  return messages ?? [{ role: 'user', content: prompt ?? '' }]
-}
-
 /** Positions left for the answer. */
 function checkContext({ name, context }: Manifest, promptLength: number): number {
   if (promptLength < context) return context - promptLength
@@ -179,18 +159,6 @@ function checkContext({ name, context }: Manifest, promptLength: number): number
     `The prompt has ${promptLength} tokens, and ${name} has room for ${context} with the answer. Shorten the prompt.`,
     { details: { promptTokens: promptLength, context } }
   )
-}
-
-function samplingOptions({ sampling }: GenerateRequest): SamplingOptions {
-  const { temperature, topK, topP, minP, repeatPenalty } = sampling
-  return {
-    temperature: temperature ?? DEFAULT_SAMPLING.temperature,
-    topK: topK ?? DEFAULT_SAMPLING.topK,
-    topP: topP ?? DEFAULT_SAMPLING.topP,
-    minP: minP ?? DEFAULT_SAMPLING.minP,
-    repeatPenalty: repeatPenalty ?? DEFAULT_SAMPLING.repeatPenalty,
-    seed: sampling.seed ?? randomInt(SEED_LIMIT)
-  }
 }
 
 function stageViews({ session, stages, nodes }: OpenRoute): RouteStageView[] {

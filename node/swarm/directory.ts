@@ -118,12 +118,12 @@ export class SwarmDirectory extends EventTarget implements Directory {
     })
   }
 
-  /** Questions carry news; those of one moment go together. */
+  /** Questions carry news, that of one moment together; whom it is about may be worth a connection. */
   #spread(): void {
     if (this.#spreading !== undefined || this.#round.signal.aborted) return
     this.#spreading = setTimeout(() => {
       this.#spreading = undefined
-      void this.tell()
+      void this.tell().then(() => this.#meet(this.#round.signal))
     }, SPREAD_MILLISECONDS)
     this.#spreading.unref()
   }

@@ -44,6 +44,12 @@ describe('the data folder', () => {
   })
 })
 
+describe.runIf(process.platform === 'linux')('a file system without room for folders', () => {
+  it('is refused at once', () => {
+    expect(() => prepareHome(locateHome({ FLAMBEAU_HOME: '/proc/flambeau/home' }))).toThrow(/cannot be used/)
+  })
+})
+
 describe.runIf(posix)('the control socket', () => {
   it('lies in the home', () => {
     expect(locateHome({ FLAMBEAU_HOME: folder }).controlSocket).toBe(join(folder, 'control.sock'))

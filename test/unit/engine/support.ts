@@ -85,7 +85,8 @@ export function hiddenStep(
   bytes: Uint8Array | undefined,
   change: Partial<EngineStep> = {}
 ): EngineStep {
-  const { tokens: _, ...rest } = from
+  const rest = { ...from }
+  delete rest.tokens
   const leave = change.leave ?? shard.end
   const dtype: Dtype = from.dtype
   const want = leave === shard.layers ? EVERYTHING : NOTHING
@@ -125,7 +126,7 @@ export function codeOf(act: () => unknown): string | undefined {
     act()
     return undefined
   } catch (error) {
-    return error instanceof CodedError ? error.code : String(error)
+    return error instanceof CodedError ? (error.code as string) : String(error)
   }
 }
 
@@ -135,6 +136,6 @@ export async function rejectionOf(promise: Promise<unknown>): Promise<string | u
     await promise
     return undefined
   } catch (error) {
-    return error instanceof CodedError ? error.code : String(error)
+    return error instanceof CodedError ? (error.code as string) : String(error)
   }
 }

@@ -24,10 +24,12 @@ afterAll(async () => {
   await folder.remove()
 })
 
-/** A file with a small vocabulary, no tensors, and this chat template. */
-async function headerWith(name: string, template?: string): Promise<string> {
-  const letters = [...'abcdefghijklmnopqrstuvwxyz']
-  const metadata: Parameters<typeof ggufBytes>[0] = new Map([
+type Header = Parameters<typeof ggufBytes>[0]
+
+/** A file with a small vocabulary, no tensors, this chat template and what else is to be different. */
+async function headerWith(name: string, template?: string, change: Header = new Map()): Promise<string> {
+  const letters = Array.from('abcdefghijklmnopqrstuvwxyz')
+  const metadata: Header = new Map([
     ['general.architecture', { type: 'string', value: 'llama' }],
     ['llama.block_count', { type: 'u32', value: 1 }],
     ['llama.context_length', { type: 'u32', value: 64 }],
@@ -41,7 +43,8 @@ async function headerWith(name: string, template?: string): Promise<string> {
     ['tokenizer.ggml.token_type', { type: 'i32s', value: [3, ...letters.map(() => 1), 1] }],
     ['tokenizer.ggml.merges', { type: 'strings', value: ['a b'] }],
     ['tokenizer.ggml.eos_token_id', { type: 'u32', value: 0 }],
-    ...(template === undefined ? [] : [['tokenizer.chat_template', { type: 'string', value: template }] as const])
+    ...(template === undefined ? [] : [['tokenizer.chat_template', { type: 'string', value: template }] as const]),
+    ...change
   ])
   const file = folder.file(`${name}.gguf`)
   await writeFile(file, ggufBytes(metadata, []))
@@ -134,9 +137,24 @@ test('a template cannot take all memory', async () => {
   expect(['BAD_TEMPLATE', 'TOKENIZER_LOST']).toContain(code)
 })
 
+test('a vocabulary that makes llama.cpp abort costs its process only', async () => {
+  const twins = { type: 'strings', value: new Array<string>(28).fill('a') } as const
+  const file = await headerWith('twins', undefined, new Map([['tokenizer.ggml.tokens', twins]]))
+  await expect(openTokenizer(PARTS, { headerFile: file })).rejects.toThrow(
+    expect.objectContaining({ code: 'TOKENIZER_LOST', message: expect.stringContaining('SIGABRT') as string })
+  )
+  expect(textOf(await tokenizer.tokenize('still here', PLAIN))).toBe('still here')
+})
+
+test('text that the vocabulary has no tokens for is refused', async () => {
+  const model = { type: 'string', value: 'rwkv' } as const
+  const poor = await opened(await headerWith('poor', undefined, new Map([['tokenizer.ggml.model', model]])))
+  expect(await rejectionOf(poor.tokenize('abc ABC', PLAIN))).toBe('UNKNOWN_TOKEN')
+})
+
 test('a model that takes token ids only has no tokenizer', async () => {
   const file = folder.file('none.gguf')
-  const metadata: Parameters<typeof ggufBytes>[0] = new Map([
+  const metadata: Header = new Map([
     ['general.architecture', { type: 'string', value: 'llama' }],
     ['llama.block_count', { type: 'u32', value: 1 }],
     ['llama.context_length', { type: 'u32', value: 64 }],

@@ -227,6 +227,11 @@ describe('parseGguf', () => {
     }
   })
 
+  it('asks for no more than 256 MiB of header, however large the file is', () => {
+    const endless = withEntry(arrayEntry(GgufType.uint8, []), entry => patched(entry, 4, 2n ** 39n, 8))
+    expect(() => parseGguf(endless, 2 ** 40)).toThrow(expect.objectContaining({ code: 'ABSURD_SIZE' }) as Error)
+  })
+
   it('answers any changed or cut file with a header or a ModelError', () => {
     const bytes = tinyModelBytes({ architecture: 'llama', layers: 1 })
     const { dataStart } = parse(bytes)

@@ -64,7 +64,14 @@ describe('a route', () => {
     expect(route([shard('a', 0, 8, { queue: 20 }), shard('b', 0, 8)])).toBe('b 0-8')
   })
 
-  it('of equal cost has few stages, then peers in the order of their ids, however the shards are listed', () => {
+  it('of equal cost has few stages, whatever the peers are called', () => {
+    const free = { originLatency: 0 }
+    const shards = [shard('a', 0, 4, free), shard('b', 4, 8, free), shard('z', 0, 8, free)]
+    expect(route(shards, { hopSeconds: 0 })).toBe('z 0-8')
+    expect(route(shards.toReversed(), { hopSeconds: 0 })).toBe('z 0-8')
+  })
+
+  it('of equal cost and length has peers in the order of their ids, however the shards are listed', () => {
     const free = { originLatency: 0 }
     const shards = [
       ...[shard('d', 0, 4, free), shard('a', 0, 4, free), shard('c', 4, 8, free), shard('b', 4, 8, free)],

@@ -2,13 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { multiaddr } from '@multiformats/multiaddr'
 import { describe, expect, it, vi } from 'vitest'
 import { STATUS_PROTOCOL } from '../../../protocol/ids.js'
-import { loadOrCreateIdentity } from '../../../node/swarm/identity.js'
-import { createMembership } from '../../../node/swarm/membership.js'
+import { createIdentity, loadOrCreateIdentity } from '../../../node/swarm/identity.js'
+import { libp2pLogger } from '../../../node/swarm/libp2p-logger.js'
+import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
+import { createMembership, type Membership } from '../../../node/swarm/membership.js'
 import type { SwarmNode } from '../../../node/swarm/swarm.js'
 import { answer, frames, request } from '../../../node/swarm/wire.js'
-import { announcement, createNode, namesKnownTo, startNode, startSwarm } from './nodes.js'
+import { announcement, createNode, namesKnownTo, silent, startNode, startSwarm } from './nodes.js'
 
 const SOON = { timeout: 8_000, interval: 20 }
 const ECHO = '/flambeau/test-echo/1.0.0'
@@ -92,8 +95,7 @@ describe('SwarmNode', () => {
     await expect(stranger.connect(server.peer, { addresses })).rejects.toThrow(code('WRONG_SWARM'))
     // Remembered for a while, without another dial.
     await expect(stranger.connect(server.peer, { addresses })).rejects.toThrow(code('WRONG_SWARM'))
-    expect(namesKnownTo(server)).toHaveLength(1)
-    expect(server.directory.nodes()).toHaveLength(1)
+    expect(server.directory.nodes().map(({ peer }) => peer)).toEqual([server.peer])
   })
 
   it('keeps peers without the key, or with another one, out of a closed swarm', async () => {
@@ -226,38 +228,50 @@ describe('SwarmNode', () => {
       () => expect(hidden.addresses()).toEqual([expect.stringContaining('/p2p-circuit') as string]),
       SOON
     )
-    const origin = await startNode(membership, { bootstrap })
+    const origin = await startNode(membership, { bootstrap, listen: [] })
     await vi.waitFor(() => {
       const view = origin.directory.nodes().find(({ peer }) => peer === hidden.peer)
       expect(view?.path).toBe('relayed')
     }, SOON)
 
     const size = 4 * 1024 * 1024
-    const received = new Promise<number>((resolve, reject) => {
-      const total = { bytes: 0 }
-      void hidden.handle(ECHO, stream => {
-        const framed = frames(stream, {
-          ...LIMIT,
-          onFrame: frame => {
-            total.bytes += frame.byteLength
-            if (total.bytes === size) framed.send(Uint8Array.of(1))
-          },
-          onClose: error => (error === undefined ? resolve(total.bytes) : reject(error))
-        })
-        void framed.closed
+    await hidden.handle(ECHO, stream => {
+      let bytes = 0
+      const far = frames(stream, {
+        ...LIMIT,
+        onFrame: frame => (bytes += frame.byteLength),
+        onEnd: () => {
+          far.send(new TextEncoder().encode(String(bytes)))
+          void far.close()
+        }
       })
     })
-    const sending = frames(await origin.openStream(hidden.peer, ECHO), {
+    const replies: string[] = []
+    const near = frames(await origin.openStream(hidden.peer, ECHO), {
       ...LIMIT,
-      onFrame: () => void sending.close()
+      onFrame: frame => replies.push(new TextDecoder().decode(frame))
     })
     for (let sent = 0; sent < size; sent += 65_536) {
-      if (!sending.send(new Uint8Array(65_536).fill(3))) await sending.drained()
+      if (!near.send(new Uint8Array(65_536).fill(3))) await near.drained()
     }
-    await sending.close()
-    const bytes = received
-    sending.abort(new Error('done'))
-    expect(await bytes.catch(() => size)).toBe(size)
+    await near.close()
+    expect(await near.closed).toBeUndefined()
+    expect(replies).toEqual([String(size)])
+  })
+
+  it('resets streams of a peer that never said hello', async () => {
+    const membership = createMembership('test')
+    const server = await startNode(membership)
+    let served = 0
+    await server.handle(ECHO, () => {
+      served += 1
+    })
+    const rude = await createRudePeer(membership)
+    const connection = await rude.dial(multiaddr(server.addresses()[0] ?? ''))
+    const stream = await connection.newStream(ECHO)
+    await expect(request(stream, Uint8Array.of(1), LIMIT)).rejects.toMatchObject({ name: 'StreamResetError' })
+    expect(served).toBe(0)
+    await rude.stop()
   })
 })
 
@@ -267,4 +281,16 @@ async function unreachableAddress(peer?: string): Promise<string> {
   const [address = ''] = node.addresses()
   await node.stop()
   return peer === undefined ? address : address.replace(/\/p2p\/.*/, `/p2p/${peer}`)
+}
+
+/** A libp2p node of the swarm that does not know about hello. */
+async function createRudePeer({ id, key }: Membership): Promise<SwarmLibp2p> {
+  const { privateKey } = await createIdentity()
+  const libp2p = await createSwarmLibp2p({
+    ...{ swarm: id, key, privateKey, agent: 'rude/1.0.0', listen: [], announce: [], mdns: false, upnp: false },
+    ...{ relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
+    logger: libp2pLogger(silent)
+  })
+  await libp2p.start()
+  return libp2p
 }

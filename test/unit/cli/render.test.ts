@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest'
+import { painter } from '../../../cli/render/colour.js'
+import {
+  bytes,
+  cutsText,
+  duration,
+  layerRange,
+  layerRanges,
+  milliseconds,
+  printable,
+  printableText,
+  shortPeer
+} from '../../../cli/render/format.js'
+import { plainProgress } from '../../../cli/render/progress.js'
+import { displayWidth, pairs, table } from '../../../cli/render/table.js'
+
+const plain = painter({}, {})
+
+describe('formats', () => {
+  it.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1024, '1.0 KiB'],
+    [1.5 * 2 ** 30, '1.5 GiB'],
+    [512 * 2 ** 20, '512 MiB'],
+    [2 ** 60, '1024 PiB']
+  ])('%i bytes are %s', (count, text) => expect(bytes(count)).toBe(text))
+
+  it.each([
+    [0.4242, '0.42 ms'],
+    [12.34, '12.3 ms'],
+    [1250, '1.25 s'],
+    [undefined, '-'],
+    [NaN, '-']
+  ])('%s ms are %s', (value, text) => expect(milliseconds(value)).toBe(text))
+
+  it.each([
+    [0.9, '0 s'],
+    [42, '42 s'],
+    [185, '3 min 5 s'],
+    [7200, '2 h'],
+    [90_061, '1 d 1 h']
+  ])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text))
+
+  it('layer ranges are half open, as --layers takes them', () => {
+    expect(layerRange({ start: 0, end: 8 })).toBe('0-8')
+    expect(layerRanges([])).toBe('-')
+    expect(
+      layerRanges([
+        { start: 0, end: 2 },
+        { start: 4, end: 5 }
+      ])
+    ).toBe('0-2, 4-5')
+  })
+
+  it.each([
+    [[], 1, 'not to be cut'],
+    [[1, 2, 3], 4, 'to be cut between any two'],
+    [[4, 8], 12, 'to be cut every 4 layers'],
+    [[2, 3], 6, 'to be cut before 2, 3'],
+    [[4], 8, 'to be cut before 4']
+  ])('cuts %j of %i layers are "%s"', (cuts, layers, text) => expect(cutsText(cuts, layers)).toBe(text))
+
+  it('peer ids are known by their end', () => expect(shortPeer('12D3KooWabcdefgh')).toBe('…abcdefgh'))
+
+  it('names of strangers cannot steer the terminal', () => {
+    expect(printable('evil\u001b[2Jname\u0007\u202e')).toBe('evilname��')
+    expect(printableText('line\n\ttab \u001b[2J')).toBe('line\n\ttab �[2J')
+    expect(printableText('👩‍💻')).toBe('👩‍💻')
+  })
+})
+
+describe('tables', () => {
+  it('align columns by what is seen', () => {
+    const red = '\u001b[31mred\u001b[39m'
+    expect(
+      table(
+        [{ title: 'name' }, { title: 'ms', align: 'right' }],
+        [
+          [red, '1.5'],
+          ['灯火', '100'],
+          ['long name', '']
+        ]
+      )
+    ).toEqual(['name        ms', `${red}        1.5`, '灯火       100', 'long name'])
+  })
+
+  it('count wide and combining characters', () => {
+    expect(displayWidth('灯')).toBe(2)
+    expect(displayWidth('e\u0301')).toBe(1)
+    expect(displayWidth('\u001b[1mbold\u001b[22m')).toBe(4)
+  })
+
+  it('pairs stand in two columns', () => {
+    expect(
+      pairs([
+        ['a', '1'],
+        ['long', '2']
+      ])
+    ).toEqual(['a     1', 'long  2'])
+    expect(pairs([])).toEqual([])
+  })
+})
+
+describe('colours', () => {
+  it.each([
+    ['a terminal', { isTTY: true }, {}, true],
+    ['a file', {}, {}, false],
+    ['NO_COLOR', { isTTY: true }, { NO_COLOR: '1' }, false],
+    ['a dumb terminal', { isTTY: true }, { TERM: 'dumb' }, false]
+  ])('on %s', (_where, screen, env, coloured) => {
+    expect(painter(screen, env)('red', 'x') !== 'x').toBe(coloured)
+    expect(plain('red', 'x')).toBe('x')
+  })
+})
+
+describe('progress without a terminal', () => {
+  it('is a line for each tenth and each phase', () => {
+    let text = ''
+    const progress = plainProgress({ write: chunk => (text += chunk) })
+    for (let done = 0; done <= 100; done++) progress.update('hashing', done, 100)
+    progress.update('checking', 0, 0)
+    progress.update('checking', 0, 0)
+    expect(text.split('\n').slice(0, 3)).toEqual(['hashing 0 %', 'hashing 10 %', 'hashing 20 %'])
+    expect(text.endsWith('hashing 100 %\nchecking\n')).toBe(true)
+    expect(text.split('\n')).toHaveLength(13)
+  })
+})

@@ -1,0 +1,57 @@
+import { peerIdFromString } from '@libp2p/peer-id'
+import { describe, expect, it } from 'vitest'
+import { SwarmError } from '../../../node/swarm/errors.js'
+import { Gate } from '../../../node/swarm/gate.js'
+import { createIdentity } from '../../../node/swarm/identity.js'
+
+const refused = new SwarmError('WRONG_SWARM', 'another swarm')
+
+describe('Gate', () => {
+  it('keeps a refused peer out for a while, in both directions', async () => {
+    const clock = { now: 0 }
+    const gate = new Gate({ now: () => clock.now })
+    const { peer } = await createIdentity()
+    const gater = gate.connectionGater()
+    const id = peerIdFromString(peer)
+    expect(gater.denyDialPeer?.(id)).toBe(false)
+    gate.refuse(peer, refused)
+    expect(gate.refusal(peer)).toBe(refused)
+    expect(gater.denyDialPeer?.(id)).toBe(true)
+    expect(gater.denyInboundEncryptedConnection?.(id, {} as never)).toBe(true)
+    clock.now = 30_000
+    expect(gate.refusal(peer)).toBeUndefined()
+    expect(gater.denyDialPeer?.(id)).toBe(false)
+  })
+
+  it('lets only members reserve circuits and use them', async () => {
+    const gate = new Gate({ now: () => 0 })
+    const [member, other] = [await createIdentity(), await createIdentity()]
+    gate.admit(member.peer)
+    const gater = gate.connectionGater()
+    const [memberId, otherId] = [peerIdFromString(member.peer), peerIdFromString(other.peer)]
+    expect(gater.denyInboundRelayReservation?.(memberId)).toBe(false)
+    expect(gater.denyInboundRelayReservation?.(otherId)).toBe(true)
+    expect(gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(true)
+    expect(gater.denyOutboundRelayedConnection?.(memberId, otherId)).toBe(true)
+    gate.admit(other.peer)
+    expect(gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(false)
+    gate.drop(member.peer)
+    expect(gate.isMember(member.peer)).toBe(false)
+  })
+
+  it('is no member any more once refused, and no longer refused once admitted', () => {
+    const gate = new Gate({ now: () => 0 })
+    gate.admit('a')
+    gate.refuse('a', refused)
+    expect(gate.isMember('a')).toBe(false)
+    gate.admit('a')
+    expect(gate.refusal('a')).toBeUndefined()
+  })
+
+  it('remembers a bounded number of refusals', () => {
+    const gate = new Gate({ now: () => 0 })
+    for (let peer = 0; peer < 2000; peer++) gate.refuse(String(peer), refused)
+    expect(gate.refusal('0')).toBeUndefined()
+    expect(gate.refusal('1999')).toBe(refused)
+  })
+})
