@@ -8,7 +8,7 @@ import { CodedError } from '../protocol/errors.js'
  * - `AMBIGUOUS_NAME` several things answer to it
  * - `NO_FILE` the file that was named is not there
  */
-export type CliErrorCode = 'USAGE' | 'INTERRUPTED' | 'NO_SWARM' | 'AMBIGUOUS_NAME' | 'DEMO_FAILED'
+export type CliErrorCode = 'USAGE' | 'INTERRUPTED' | 'NO_SWARM' | 'AMBIGUOUS_NAME' | 'DEMO_FAILED' | 'NO_FILE'
 
 /** What goes wrong between a person and the node. */
 export class CliError extends CodedError<CliErrorCode> {

@@ -6,6 +6,7 @@ import type { HomeErrorCode } from '../node/home.js'
 import type { ModelErrorCode } from '../node/models/errors.js'
 import type { SplitErrorCode } from '../node/models/split-check.js'
 import type { PipelineErrorCode } from '../node/pipeline/errors.js'
+import type { NoRoomError } from '../node/pipeline/served-shard.js'
 import type { SwarmErrorCode } from '../node/swarm/errors.js'
 import type { InvitationErrorCode } from '../protocol/invitation.js'
 import type { FaultName } from '../protocol/protocol-error.js'
@@ -57,6 +58,7 @@ export type AnyErrorCode =
   | ModelErrorCode
   | SplitErrorCode
   | PipelineErrorCode
+  | NoRoomError['code']
   | SwarmErrorCode
   | InvitationErrorCode
   | FaultName
@@ -147,6 +149,8 @@ export const EXIT_BY_ERROR: Readonly<Record<AnyErrorCode, ExitCode>> = {
   NO_ROUTE: EXIT.INCOMPLETE_MODEL,
   CONTEXT_EXCEEDED: EXIT.CONTEXT,
   EMPTY_PROMPT: EXIT.USAGE,
+  NO_SEQUENCE: EXIT.INCOMPLETE_MODEL,
+  NO_CONTEXT: EXIT.INCOMPLETE_MODEL,
   STAGE_REFUSED: EXIT.ANSWER,
   STAGE_LOST: EXIT.ANSWER,
   STAGE_FAULTY: EXIT.ANSWER,

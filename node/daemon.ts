@@ -135,12 +135,15 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       now
     }
   })
-  const sharer = new Sharer({ store, makeEngine, onShared: () => void announcer.update() })
+  const sharer = new Sharer(
+    { store, makeEngine, onShared: () => void announcer.update() },
+    { folder: home.modelsFolder }
+  )
 
   const lifecycle = new Lifecycle({ logger })
   const stop = async (): Promise<void> => lifecycle.stop()
   const service = new NodeService(
-    { home, config, membership, swarm, store, engine, shards, holdings, host, origin, sharer, stop },
+    { home, config, membership, swarm, store, engine, shards, holdings, announcer, host, origin, sharer, lifecycle },
     { memoryBytes }
   )
   const run = async (components: readonly Component[]): Promise<RunningNode> => {

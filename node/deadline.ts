@@ -35,6 +35,7 @@ export function deadline(what: string, milliseconds: number, parent?: AbortSigna
 
 /** Rejects when `signal` aborts, whatever `promise` does. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  promise.catch(() => undefined) // may fail after the wait is over
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const onAbort = (): void => reject(signal.reason as Error)

@@ -13,17 +13,29 @@ export interface Component {
 
 /** Starts components one after another and stops them the other way round, whatever fails on the way. */
 export class Lifecycle {
+  /** Settles when every component has started, or one has failed. */
+  readonly opened: Promise<void>
   readonly closed: Promise<void>
   readonly #logger: Logger
+  readonly #open: () => void
   readonly #close: () => void
+  #isOpen = false
   readonly #started: Component[] = []
   #stopping: Promise<void> | undefined
 
   constructor({ logger }: { logger: Logger }) {
     this.#logger = logger
-    const { promise, resolve } = Promise.withResolvers<undefined>()
-    this.closed = promise
-    this.#close = () => resolve(undefined)
+    const opened = Promise.withResolvers<undefined>()
+    this.opened = opened.promise
+    this.#open = () => opened.resolve(undefined)
+    const closed = Promise.withResolvers<undefined>()
+    this.closed = closed.promise
+    this.#close = () => closed.resolve(undefined)
+  }
+
+  /** Everything runs. */
+  get isOpen(): boolean {
+    return this.#isOpen
   }
 
   /** When one fails, those before it are stopped again and its error is thrown. */
@@ -34,9 +46,12 @@ export class Lifecycle {
         this.#started.push(component)
         await component.start?.()
       }
+      this.#isOpen = true
     } catch (error) {
       await this.stop()
       throw error
+    } finally {
+      this.#open()
     }
   }
 
@@ -47,6 +62,7 @@ export class Lifecycle {
   }
 
   async #stop(): Promise<void> {
+    this.#isOpen = false
     for (const component of this.#started.reverse()) await this.#stopOne(component)
     this.#close()
   }

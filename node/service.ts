@@ -11,9 +11,12 @@ import type {
 } from './control/contract.js'
 import type { ControlOptions, ControlService, InviteView } from './control/service.js'
 import type { Engine } from './engine/types.js'
+import { abortable } from './deadline.js'
+import type { Announcer } from './holding/announcer.js'
 import type { Holdings } from './holding/holdings.js'
 import type { Sharer } from './holding/share.js'
 import type { Home } from './home.js'
+import type { Lifecycle } from './lifecycle.js'
 import type { ModelStore } from './models/store.js'
 import type { Origin } from './pipeline/origin.js'
 import type { ShardRegistry } from './pipeline/shard-registry.js'
@@ -32,11 +35,11 @@ export interface NodeServiceParts {
   engine: Engine
   shards: ShardRegistry
   holdings: Holdings
+  announcer: Announcer
   host: StageHost
   origin: Origin
   sharer: Sharer
-  /** Begins to stop the node. */
-  stop: () => Promise<void>
+  lifecycle: Pick<Lifecycle, 'isOpen' | 'opened' | 'stop'>
 }
 
 /** What the owner can ask of the node, answered from its parts. */
@@ -53,7 +56,7 @@ export class NodeService implements ControlService {
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, host, origin, store } = this.#parts
+    const { home, config, membership, swarm, engine, shards, holdings, host, origin, store, lifecycle } = this.#parts
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
     return Promise.resolve({
@@ -65,7 +68,7 @@ export class NodeService implements ControlService {
       peer: swarm.peer,
       swarm: { name: membership.name, id: membership.id, closed: membership.key !== undefined },
       addresses: swarm.addresses(),
-      state: 'online',
+      state: lifecycle.isOpen ? 'online' : 'joining',
       peers: nodes.filter(({ path }) => path !== 'self').length,
       engine: {
         state: engine.state,
@@ -99,19 +102,26 @@ export class NodeService implements ControlService {
   async *share(request: ShareRequest, { signal }: ControlOptions = {}): AsyncGenerator<ShareEvent> {
     const using = signal ?? new AbortController().signal
     for await (const event of this.#parts.sharer.share(request, { signal: using })) {
-      if (event.event === 'shared') await this.#parts.holdings.hold(event.manifest)
+      if (event.event === 'shared') {
+        await this.#parts.holdings.hold(event.manifest, request.layers)
+        await this.#parts.announcer.update()
+      }
       yield event
     }
   }
 
-  generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncIterable<GenerateEvent> {
-    return this.#parts.origin.generate(request, { signal: signal ?? new AbortController().signal })
+  async *generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
+    const using = signal ?? new AbortController().signal
+    await abortable(this.#parts.lifecycle.opened, using)
+    yield* this.#parts.origin.generate(request, { signal: using })
   }
 
-  invite(): Promise<InviteView> {
-    const { membership, swarm } = this.#parts
+  /** Of a node that is still starting: once it has addresses to invite to. */
+  async invite(): Promise<InviteView> {
+    const { membership, swarm, lifecycle } = this.#parts
+    await lifecycle.opened
     const invitation = invitationTo(membership, [...swarm.addresses(), ...membership.bootstrap])
-    return Promise.resolve({ invitation, name: membership.name, closed: membership.key !== undefined })
+    return { invitation, name: membership.name, closed: membership.key !== undefined }
   }
 
   async remove(manifest: string): Promise<void> {
@@ -121,7 +131,7 @@ export class NodeService implements ControlService {
   /** The answer has to leave first. */
   stop(): Promise<void> {
     setImmediate(() => {
-      this.#parts.stop().catch((error: unknown) => process.emitWarning(asError(error)))
+      this.#parts.lifecycle.stop().catch((error: unknown) => process.emitWarning(asError(error)))
     })
     return Promise.resolve()
   }

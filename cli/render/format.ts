@@ -1,5 +1,3 @@
-import { stripVTControlCharacters } from 'node:util'
-
 interface Range {
   start: number
   end: number
@@ -70,7 +68,7 @@ export function shortHash(hash: string): string {
 
 /** Names and errors come from strangers: nothing in them may move the cursor or colour the terminal. */
 export function printable(text: string): string {
-  return stripVTControlCharacters(text).replaceAll(/[\p{Cc}\p{Cf}]/gu, '�')
+  return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, '�')
 }
 
 /** As `printable`, for answers: lines and tabs stay, and the joiners that scripts and emoji need. */

@@ -76,9 +76,12 @@ export class Holdings extends EventTarget {
     return [...this.#usedBytes.values()].reduce((sum, bytes) => sum + bytes, 0)
   }
 
-  /** Chooses layers of this model, gets and serves them; the range that is served, or was already. */
-  async hold(manifest: string): Promise<LayerRange> {
-    const holding = this.#queue.then(async () => this.#hold(manifest))
+  /**
+   * Chooses layers of this model, unless the owner pins them, gets and serves them; the range that is served, or was already.
+   * @throws HoldingError, ModelError, EngineError
+   */
+  async hold(manifest: string, pinned = this.#settings.layers): Promise<LayerRange> {
+    const holding = this.#queue.then(async () => this.#hold(manifest, pinned))
     this.#queue = holding.catch(() => undefined)
     return holding
   }
@@ -123,7 +126,7 @@ export class Holdings extends EventTarget {
     }
   }
 
-  async #hold(manifest: string): Promise<LayerRange> {
+  async #hold(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
     const { shards, library, store, logger } = this.#parts
     const { signal } = this.#stopping
     signal.throwIfAborted()
@@ -131,7 +134,7 @@ export class Holdings extends EventTarget {
     if (served !== undefined) return served.facts.range
     const model = await library.header(manifest, { signal })
     const size = footprint(model.manifest, (await store.header(manifest)).metadata, this.#settings.context)
-    const range = this.#choose(model, size)
+    const range = this.#choose(model, size, pinned)
     const { name, architecture, layers } = model.manifest
     const file = await this.#task({ what: 'fetching', model: name, layers: range, progress: 0 }, async task =>
       library.range(manifest, range, {
@@ -147,13 +150,13 @@ export class Holdings extends EventTarget {
     return range
   }
 
-  #choose(model: StoredModel, size: Footprint): LayerRange {
+  #choose(model: StoredModel, size: Footprint, pinned: LayerRange | undefined): LayerRange {
     const secondsPerLayer = this.#parts.shards.list()[0]?.secondsPerLayer
     return chooseRange({
       model,
       footprint: size,
       memoryBytes: this.#settings.memoryBytes - this.usedBytes,
-      pinned: this.#settings.layers,
+      pinned,
       nodes: this.#parts.directory.nodes(),
       layersPerSecond: secondsPerLayer === undefined ? undefined : 1 / secondsPerLayer
     })

@@ -20,9 +20,12 @@ export interface SharerParts {
  */
 export class Sharer {
   readonly #parts: SharerParts
+  readonly #folder: string
 
-  constructor(parts: SharerParts) {
+  /** @param settings.folder for the shards of a check: as large as the model, so not the system's folder for temporary files */
+  constructor(parts: SharerParts, { folder }: { folder: string }) {
     this.#parts = parts
+    this.#folder = folder
   }
 
   /** @throws ModelError, SplitError, EngineError; the signal's reason */
@@ -65,7 +68,7 @@ export class Sharer {
     }
     try {
       await engine.start({ signal })
-      return await findCuts({ file, engine, onProgress, signal })
+      return await findCuts({ file, engine, folder: this.#folder, onProgress, signal })
     } finally {
       await engine.stop()
     }

@@ -1,5 +1,7 @@
 /** Steps of one session that a stage holds unanswered; an origin keeps fewer under way (`STEPS_IN_FLIGHT`). */
 export const MAX_STEPS_IN_FLIGHT = 8
+/** Bytes of frames that wait for a slow reader before its stream is given up: four of the largest, more than an origin has under way. */
+export const MAX_UNSENT_BYTES = 64 * 1024 * 1024
 
 /** Sessions at a time on one node, whatever its shards could take. */
 export const MAX_SESSIONS = 1_024
@@ -15,8 +17,6 @@ export const OPEN_MS = 10_000
 /** A stream that is being closed may still send what it has for so long. */
 export const CLOSE_MS = 2_000
 
-/** A session without any step for so long is swept. */
-export const SESSION_SILENCE_MS = 120_000
 export const SWEEP_MS = 10_000
 
 /** An origin that has waited so long for a step asks every stage whether it lives ... */
@@ -25,3 +25,5 @@ export const SUSPECT_MS = 1_500
 export const ALIVE_MS = 2_500
 /** A step may take this long while every stage answers that it lives. */
 export const STEP_MS = 180_000
+/** A session without any step for so long is swept: longer than a step may keep the stages before it busy. */
+export const SESSION_SILENCE_MS = 240_000

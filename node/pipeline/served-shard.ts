@@ -1,4 +1,5 @@
 import { CodedError } from '../../protocol/errors.js'
+import { EngineError } from '../engine/errors.js'
 import type { LayerRange } from '../models/types.js'
 import type { Engine, EngineStep, EngineStepResult, LoadedShard } from '../engine/types.js'
 
@@ -19,7 +20,8 @@ export type LeasedStep = Omit<EngineStep, 'shard' | 'sequence'>
 export interface Lease {
   readonly context: number
   step(step: LeasedStep): Promise<EngineStepResult>
-  release(): void
+  /** Resolves once the sequence is empty and its room is free again. Idempotent. */
+  release(): Promise<void>
 }
 
 export interface ServedShardFacts {
@@ -64,9 +66,9 @@ export class ServedShard {
     return this.#secondsPerLayer
   }
 
-  /** Steps that a new one finds in front of it, on average. */
+  /** Steps that a new one finds in front of it, on average; nothing waits on an idle shard, however busy it was. */
   get queue(): number {
-    return this.#queue
+    return this.sessions === 0 ? 0 : this.#queue
   }
 
   /** Throws `NoRoomError` where no sequence or not enough KV is free. */
@@ -90,7 +92,7 @@ export class ServedShard {
         if (position >= WARM_UP_STEPS) times.push(computed)
       }
     } finally {
-      lease.release()
+      await lease.release()
     }
     const { range } = this.facts
     const median = times.sort((a, b) => a - b)[times.length >> 1] ?? 0
@@ -115,15 +117,18 @@ export class ServedShard {
     const shard = this.facts.loaded.id
     let pending = 0
     let released = false
+    const freed = Promise.withResolvers<undefined>()
     // The next holder of this sequence must not find anything of this one, so it is offered again only once it is empty.
     const free = async (): Promise<void> => {
       await this.#engine.release(shard, sequence).catch(() => undefined) // an engine that died has forgotten it anyway
       this.#reserved -= context
       this.#free.push(sequence)
+      freed.resolve(undefined)
     }
     return {
       context,
       step: async step => {
+        if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')
         pending++
         try {
           const result = await this.#engine.step({ ...step, shard, sequence })
@@ -134,9 +139,9 @@ export class ServedShard {
         }
       },
       release: () => {
-        if (released) return
+        if (!released && pending === 0) void free()
         released = true
-        if (pending === 0) void free()
+        return freed.promise
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { ContextSettings, Engine, ShardFile } from '../engine/types.js'
+import type { LayerRange } from '../models/types.js'
 import { ServedShard } from './served-shard.js'
 
 export interface ShardOffer {
@@ -13,6 +14,8 @@ export class ShardRegistry extends EventTarget {
   readonly #settings: ContextSettings
   #offers: ShardOffer[] = []
   #served: ServedShard[] = []
+  /** Engines that were lost so far. */
+  #losses = 0
 
   constructor({ engine }: { engine: Engine }, settings: ContextSettings) {
     super()
@@ -22,6 +25,12 @@ export class ShardRegistry extends EventTarget {
 
   list(): readonly ServedShard[] {
     return this.#served
+  }
+
+  /** The layers of this model that are served, or will be again once the engine is back. */
+  offered(manifest: string): LayerRange | undefined {
+    const file = this.#offers.find(offer => offer.manifest === manifest)?.file
+    return file && { start: file.start, end: file.end }
   }
 
   /** The shard of this model that is entered at layer `start` and reaches layer `leave`. */
@@ -48,19 +57,37 @@ export class ShardRegistry extends EventTarget {
 
   /** The engine's child is gone, and every shard with it. */
   engineLost(): void {
+    this.#losses++
     this.#replace([])
   }
 
-  /** A new engine child is ready. */
+  /** A new engine child is ready. Shards that it does not load are no longer offered. @throws AggregateError with why */
   async engineReady(): Promise<void> {
-    for (const offer of this.#offers) await this.#load(offer, {})
+    const losses = this.#losses
+    const failures: unknown[] = []
+    for (const offer of this.#offers) {
+      try {
+        await this.#load(offer, {})
+        if (!this.#offers.includes(offer)) await this.withdraw(offer.manifest) // withdrawn meanwhile
+      } catch (error) {
+        if (this.#losses !== losses) return // lost again: the next engine loads them all
+        this.#offers = this.#offers.filter(other => other !== offer)
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} shards could not be loaded again`)
   }
 
   async #load({ manifest, file }: ShardOffer, options: { signal?: AbortSignal }): Promise<ServedShard> {
     const loaded = await this.#engine.load(file, this.#settings, options)
     const facts = { manifest, range: { start: file.start, end: file.end }, layers: file.layers, loaded }
     const shard = new ServedShard({ engine: this.#engine }, facts)
-    await shard.calibrate()
+    try {
+      await shard.calibrate()
+    } catch (error) {
+      await this.#engine.unload(loaded.id).catch(() => undefined) // an engine that died has forgotten it anyway
+      throw error
+    }
     this.#replace([...this.#served, shard])
     return shard
   }

@@ -1,3 +1,4 @@
+import { rowsPerFrame } from '../../protocol/hidden-states.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
@@ -64,12 +65,15 @@ export class StageHost {
   /** A new origin, `peer`; what it has to be told goes to `reply`. */
   connect(peer: string, reply: (reply: StageReply) => void): StagePort {
     let session: StageSession | undefined
+    let over = false
     const refuse = (error: ProtocolError): void => {
+      over = true
       this.count(error.code)
       reply({ type: 'fault', fault: { code: error.code, message: error.message } })
     }
     return {
       receive: request => {
+        if (over) return
         try {
           if (request.type === 'open') session = this.#open(peer, request.open, { reply, opened: session })
           else handle(session, request)
@@ -79,7 +83,10 @@ export class StageHost {
           else session.fail(error)
         }
       },
-      close: () => session?.end()
+      close: () => {
+        over = true
+        session?.end()
+      }
     }
   }
 
@@ -134,7 +141,8 @@ export class StageHost {
       open
     )
     this.#sessions.set(open.session, { session, peer })
-    reply({ type: 'opened', rowsPerStep: shard.facts.loaded.batch })
+    const { batch, width } = shard.facts.loaded
+    reply({ type: 'opened', rowsPerStep: Math.min(batch, rowsPerFrame(open.dtype, width)) })
     return session
   }
 

@@ -57,7 +57,7 @@ export class WholeModel {
       }
       return tokens
     } finally {
-      lease.release()
+      await lease.release()
     }
   }
 

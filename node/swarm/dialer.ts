@@ -5,7 +5,6 @@ import { deadline, DeadlineError } from '../deadline.js'
 import { parseAddresses, withoutLoopback, withPeer } from './addresses.js'
 import { SwarmError } from './errors.js'
 import type { Gate } from './gate.js'
-import type { Hello } from './hello.js'
 import type { SwarmLibp2p } from './libp2p.js'
 import type { Links } from './links.js'
 import type { RecordBook } from './record-book.js'
@@ -29,7 +28,7 @@ export interface ConnectOptions {
 
 interface DialerParts {
   /** @throws SwarmError NOT_STARTED */
-  network: () => { libp2p: SwarmLibp2p; hello: Hello }
+  network: () => { libp2p: SwarmLibp2p }
   gate: Gate
   links: Links
   book: RecordBook
@@ -50,11 +49,10 @@ export class Dialer {
    * @throws SwarmError PEER_UNREACHABLE, WRONG_SWARM, UNAUTHORIZED, UNSUPPORTED, NOT_STARTED; the signal's reason
    */
   async connect(peer: string, { addresses = [], signal }: ConnectOptions = {}): Promise<Connection> {
-    const { hello } = this.#parts.network()
     const id = parsePeer(peer)
     if (this.#parts.links.best(peer) === undefined) await this.#dial(id, addresses, signal)
     using limit = deadline(`the hello of ${peer}`, HELLO_MILLISECONDS, signal)
-    await hello.member(peer, limit.signal).catch((caught: unknown) => {
+    await this.#parts.gate.member(peer, limit.signal).catch((caught: unknown) => {
       throw caught instanceof DeadlineError ? unreachable(peer, caught) : asError(caught)
     })
     const connection = this.#parts.links.best(peer)

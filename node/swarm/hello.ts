@@ -3,7 +3,7 @@ import { asError } from '../../protocol/errors.js'
 import { decodeHello, decodeHelloReply, encodeHello, encodeHelloReply } from '../../protocol/hello.js'
 import { HELLO_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_HELLO_FRAME_BYTES } from '../../protocol/limits.js'
-import { abortable, deadline } from '../deadline.js'
+import { deadline } from '../deadline.js'
 import { SwarmError } from './errors.js'
 import type { Gate } from './gate.js'
 import type { LogSink } from './libp2p-logger.js'
@@ -11,8 +11,6 @@ import { answer, request } from './wire.js'
 
 /** A dialler's hello, from the open connection to the reply: three round trips and a slow machine. */
 const HELLO_MILLISECONDS = 10_000
-/** A fresh inbound connection's streams wait this long for its hello. */
-export const HELLO_WAIT_MILLISECONDS = 2_000
 /** The refusal goes out before the connection is closed. */
 const REFUSAL_MILLISECONDS = 1_000
 
@@ -24,8 +22,6 @@ interface HelloParts {
   onMember: (peer: string) => void
 }
 
-type Waiter = (error: SwarmError | undefined) => void
-
 /**
  * `/flambeau/hello/1.0.0`: whoever dialled says which swarm it wants, once per connection. A peer is a member from an
  * accepted hello in either direction until its last connection closes.
@@ -34,7 +30,6 @@ export class Hello {
   readonly #parts: HelloParts
   readonly #swarm: string
   readonly #agent: string
-  readonly #waiting = new Map<string, Set<Waiter>>()
 
   constructor(parts: HelloParts, { swarm, agent }: { swarm: string; agent: string }) {
     this.#parts = parts
@@ -58,28 +53,7 @@ export class Hello {
     const { libp2p } = this.#parts
     libp2p.removeEventListener('connection:open', this.#onOpen)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
-    for (const peer of [...this.#waiting.keys()]) this.#wake(peer, disconnected(peer))
-  }
-
-  /**
-   * Resolves once the connected peer is a member.
-   * @throws SwarmError WRONG_SWARM, UNSUPPORTED, PEER_UNREACHABLE when it goes first; the signal's reason.
-   */
-  async member(peer: string, signal: AbortSignal): Promise<void> {
-    const { gate } = this.#parts
-    if (gate.isMember(peer)) return
-    const refusal = gate.refusal(peer)
-    if (refusal !== undefined) throw refusal
-    const { promise, resolve, reject } = Promise.withResolvers<undefined>()
-    const waiter: Waiter = error => (error === undefined ? resolve(undefined) : reject(error))
-    const waiters = this.#waiting.get(peer) ?? new Set()
-    this.#waiting.set(peer, waiters.add(waiter))
-    try {
-      await abortable(promise, signal)
-    } finally {
-      waiters.delete(waiter)
-      if (waiters.size === 0) this.#waiting.delete(peer)
-    }
+    this.#parts.gate.close(disconnected)
   }
 
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
@@ -90,8 +64,7 @@ export class Hello {
 
   readonly #onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
     const peer = detail.toString()
-    this.#parts.gate.drop(peer)
-    this.#wake(peer, disconnected(peer))
+    this.#parts.gate.drop(peer, disconnected(peer))
   }
 
   async #greet(connection: Connection): Promise<void> {
@@ -128,14 +101,12 @@ export class Hello {
     const { gate, onMember } = this.#parts
     if (gate.isMember(peer)) return
     gate.admit(peer)
-    this.#wake(peer, undefined)
     onMember(peer)
   }
 
   #refuse(peer: string, error: SwarmError): void {
     this.#parts.logger.debug({ peer, code: error.code }, 'peer refused')
     this.#parts.gate.refuse(peer, error)
-    this.#wake(peer, error)
   }
 
   async #refused(connection: Connection, error: SwarmError): Promise<void> {
@@ -150,15 +121,11 @@ export class Hello {
       return
     }
     if (this.#parts.gate.isMember(peer)) return
-    this.#wake(
+    this.#parts.gate.drop(
       peer,
       new SwarmError('PEER_UNREACHABLE', `${peer} did not answer the hello`, { details: { peer }, cause })
     )
     await close(connection)
-  }
-
-  #wake(peer: string, error: SwarmError | undefined): void {
-    for (const waiter of [...(this.#waiting.get(peer) ?? [])]) waiter(error)
   }
 }
 

@@ -33,6 +33,11 @@ const MAX_PARALLEL_DIALS = 30
 const DIAL_TIMEOUT = 20 * SECOND
 /** One address: the next one must get its turn when this one is a black hole. */
 const ADDRESS_DIAL_TIMEOUT = 3 * SECOND
+/** Connections are pinged this often, and closed when one ping takes longer than the second: a busy machine is not dead. */
+const PING_INTERVAL = 15 * SECOND
+const PING_TIMEOUT = 15 * SECOND
+/** Pings under way on one connection: its own, and one for each session that waits for the peer. */
+const MAX_PINGS = 128
 /** Circuits that a relay reserves; each costs memory for one connection. */
 const MAX_RESERVATIONS = 128
 /** Peer-store entries outlive provider records, or kad-dht answers GET_PROVIDERS with a reset. */
@@ -104,6 +109,11 @@ export async function createSwarmLibp2p(settings: SwarmLibp2pSettings): Promise<
       dialTimeout: DIAL_TIMEOUT,
       addressDialTimeout: ADDRESS_DIAL_TIMEOUT
     },
+    connectionMonitor: {
+      protocolPrefix: PREFIX,
+      pingInterval: PING_INTERVAL,
+      pingTimeout: { minTimeout: PING_TIMEOUT }
+    },
     peerStore: { maxPeerAge: MAX_PEER_AGE },
     peerDiscovery: settings.mdns ? [mdns({ serviceTag: serviceTag(swarm), interval: MDNS_INTERVAL })] : [],
     services: services(settings)
@@ -125,7 +135,7 @@ function services(settings: SwarmLibp2pSettings): NonNullable<Libp2pOptions<Swar
     ...optional,
     identify: identify({ protocolPrefix: PREFIX }),
     identifyPush: identifyPush({ protocolPrefix: PREFIX }),
-    ping: ping({ protocolPrefix: PREFIX }),
+    ping: ping({ protocolPrefix: PREFIX, maxInboundStreams: MAX_PINGS, maxOutboundStreams: MAX_PINGS }),
     dht: kadDHT({
       protocol: kadProtocol(settings.swarm),
       clientMode: settings.dhtClient,

@@ -2,8 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { asError } from '../../protocol/errors.js'
 import { deadline } from '../deadline.js'
 import { SwarmError } from './errors.js'
-import type { Gate } from './gate.js'
-import { HELLO_WAIT_MILLISECONDS, type Hello } from './hello.js'
+import { HELLO_WAIT_MILLISECONDS, type Gate } from './gate.js'
 import type { LogSink } from './libp2p-logger.js'
 import type { StreamHandler } from './wire.js'
 
@@ -11,16 +10,15 @@ export type MemberHandler = (stream: Stream, connection: Connection) => void | P
 
 interface MembersOnlyParts {
   gate: Gate
-  hello: Hello
   logger: LogSink
 }
 
 /** Hands over the streams of members and resets those of others. What the handler throws resets its stream. */
-export function membersOnly({ gate, hello, logger }: MembersOnlyParts, handler: MemberHandler): StreamHandler {
+export function membersOnly({ gate, logger }: MembersOnlyParts, handler: MemberHandler): StreamHandler {
   return async (stream, connection) => {
     const peer = connection.remotePeer.toString()
     try {
-      if (!gate.isMember(peer)) await waitForHello(hello, stream, peer)
+      if (!gate.isMember(peer)) await waitForHello(gate, stream, peer)
       await handler(stream, connection)
     } catch (caught) {
       const error = asError(caught)
@@ -31,11 +29,11 @@ export function membersOnly({ gate, hello, logger }: MembersOnlyParts, handler: 
 }
 
 /** The hello may be on its way on another stream; nothing is read meanwhile. */
-async function waitForHello(hello: Hello, stream: Stream, peer: string): Promise<void> {
+async function waitForHello(gate: Gate, stream: Stream, peer: string): Promise<void> {
   using limit = deadline(`the hello of ${peer}`, HELLO_WAIT_MILLISECONDS)
   stream.pause()
   try {
-    await hello.member(peer, limit.signal)
+    await gate.member(peer, limit.signal)
   } catch (cause) {
     throw new SwarmError('UNAUTHORIZED', `${peer} opened a stream and has not said hello`, { details: { peer }, cause })
   }

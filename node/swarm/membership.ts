@@ -44,7 +44,7 @@ export function createMembership(name: string, { closed = false }: { closed?: bo
  */
 export function membershipFromInvitation(pasted: string): Membership {
   const { name, swarm, addresses, key } = parseInvitation(pasted)
-  return { name, id: swarm, bootstrap: addresses, key }
+  return { name, id: swarm, bootstrap: addresses, key: key === undefined ? undefined : Uint8Array.from(key) }
 }
 
 /**

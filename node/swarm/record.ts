@@ -7,7 +7,7 @@ import { decodeNodeRecord, encodeNodeRecord, type NodeRecord } from '../../proto
 import { SwarmError } from './errors.js'
 
 /** Two clocks may differ by this much before a fresh record counts as expired or as of too long a life. */
-export const CLOCK_TOLERANCE_MILLISECONDS = 120_000
+export const CLOCK_TOLERANCE_MILLISECONDS = 60_000
 
 const PAYLOAD_TYPE = new TextEncoder().encode(NODE_RECORD_PAYLOAD_TYPE)
 

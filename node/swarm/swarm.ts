@@ -225,10 +225,10 @@ export class SwarmNode implements Swarm {
     this.#toDht.poke()
   }
 
-  async #register({ libp2p, hello }: Network, protocol: string): Promise<void> {
+  async #register({ libp2p }: Network, protocol: string): Promise<void> {
     const entry = this.#handlers.get(protocol)
     if (entry === undefined) return
-    const handler = membersOnly({ gate: this.#gate, hello, logger: this.#logger }, entry.handler)
+    const handler = membersOnly({ gate: this.#gate, logger: this.#logger }, entry.handler)
     await libp2p.handle(protocol, handler, { maxInboundStreams: entry.maxInboundStreams, force: true })
   }
 

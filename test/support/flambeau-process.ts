@@ -1,7 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { connectToDaemon } from '../../node/control/client.js'
 import type { StatusView } from '../../node/control/contract.js'
+import type { ControlService } from '../../node/control/service.js'
+import { locateHome } from '../../node/home.js'
 import { PROJECT_ROOT } from './models.js'
 import { temporaryFolder } from './temporary.js'
 import { waitFor } from './wait-for.js'
@@ -14,7 +17,7 @@ const START_LIMIT = 60_000
 const RUN_LIMIT = 120_000
 /** Milliseconds from SIGTERM to SIGKILL; a node drains its sessions first. */
 const STOP_LIMIT = 20_000
-const STATUS_INTERVAL = 200
+const STATUS_INTERVAL = 50
 
 export interface RunResult {
   /** Null when a signal ended it. */
@@ -30,17 +33,24 @@ export interface RunOptions {
   limit?: number
 }
 
-export interface RunningNode {
+/** A process of the command line that is not waited for. */
+export interface RunningCommand {
   pid: number
+  hasEnded: boolean
   /** What it has written so far. */
   output(): { stdout: string; stderr: string }
-  status(): Promise<StatusView>
   /** Sends a signal and does not wait. */
   kill(signal: NodeJS.Signals): void
   /** SIGTERM, and SIGKILL for it and its children when it does not end; what it returned. */
   stop(): Promise<RunResult>
   /** When it has ended, by itself or not. */
   ended: Promise<RunResult>
+}
+
+export interface RunningNode extends RunningCommand {
+  status(): Promise<StatusView>
+  /** Its control interface, as the commands use it. */
+  service: ControlService
 }
 
 /** A home folder of its own for commands and at most one node. Dispose it: nothing is left running or on disk. */
@@ -50,6 +60,8 @@ export interface FlambeauHome extends AsyncDisposable {
   run(args: readonly string[], options?: RunOptions): Promise<RunResult>
   /** The same with `--json`, parsed. @throws Error with its output when it fails. */
   json<T>(args: readonly string[], options?: RunOptions): Promise<T>
+  /** Starts a command and does not wait for its end. */
+  launch(args: readonly string[]): RunningCommand
   /** Starts a node and waits until it answers `flambeau status`; `up` by default. */
   startNode(args?: readonly string[]): Promise<RunningNode>
 }
@@ -74,7 +86,8 @@ export async function flambeauHome(env: Record<string, string> = {}): Promise<Fl
     path: folder.path,
     run,
     json,
-    startNode: async (args = ['up']) => await startNode(launch(args), () => json<StatusView>(['status'])),
+    launch,
+    startNode: async (args = ['up']) => await startNode(launch(args), folder.path),
     async [Symbol.asyncDispose]() {
       await Promise.all([...children].map(child => child.stop()))
       await folder.remove()
@@ -82,30 +95,25 @@ export async function flambeauHome(env: Record<string, string> = {}): Promise<Fl
   }
 }
 
-async function startNode(child: Child, status: () => Promise<StatusView>): Promise<RunningNode> {
-  const answers = async (): Promise<boolean> => {
-    if (child.hasEnded) return true
-    const { pid } = await status()
-    return pid === child.pid
+async function startNode(child: Child, path: string): Promise<RunningNode> {
+  const home = locateHome({ FLAMBEAU_HOME: path })
+  const answers = async (): Promise<ControlService | 'ended' | undefined> => {
+    if (child.hasEnded) return 'ended'
+    const service = await connectToDaemon(home)
+    const status = await service?.status()
+    return status?.pid === child.pid && status.state === 'online' ? service : undefined
   }
   try {
-    await waitFor(answers, { what: 'the node to answer', limit: START_LIMIT, interval: STATUS_INTERVAL })
+    const service = await waitFor(answers, { what: 'the node', limit: START_LIMIT, interval: STATUS_INTERVAL })
+    if (service !== 'ended') return Object.assign(child, { service, status: () => service.status() })
   } catch (cause) {
     throw new Error(`the node did not start:\n${describe(await child.stop())}`, { cause })
   }
-  if (child.hasEnded) throw new Error(`the node ended at once:\n${describe(await child.ended)}`)
-  return {
-    pid: child.pid,
-    output: () => child.output(),
-    status,
-    kill: signal => child.kill(signal),
-    stop: () => child.stop(),
-    ended: child.ended
-  }
+  throw new Error(`the node ended at once:\n${describe(await child.ended)}`)
 }
 
 /** A process of the compiled command line, with its output, in a process group of its own. */
-class Child {
+class Child implements RunningCommand {
   readonly ended: Promise<RunResult>
   hasEnded = false
   readonly #process: ChildProcess

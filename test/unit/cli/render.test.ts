@@ -64,7 +64,7 @@ describe('formats', () => {
   it('peer ids are known by their end', () => expect(shortPeer('12D3KooWabcdefgh')).toBe('…abcdefgh'))
 
   it('names of strangers cannot steer the terminal', () => {
-    expect(printable('evil\u001b[2Jname\u0007\u202e')).toBe('evilname��')
+    expect(printable('evil\u001b[2Jname\u0007\u202e')).toBe('evil�[2Jname��')
     expect(printableText('line\n\ttab \u001b[2J')).toBe('line\n\ttab �[2J')
     expect(printableText('👩‍💻')).toBe('👩‍💻')
   })

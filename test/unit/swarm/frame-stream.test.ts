@@ -1,5 +1,6 @@
 import type { Stream } from '@libp2p/interface'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { deadline } from '../../../node/deadline.js'
 import { drained, frames, type FrameStream } from '../../../node/swarm/frame-stream.js'
 import { yamuxPair } from './stream-pair.js'
 
@@ -112,6 +113,39 @@ describe('FrameStream', () => {
     expect(received).toBe(400)
     expect(high).toBeLessThan(8 * MIB)
     far = undefined
+  })
+
+  it('holds the sender back when the reader pauses again while it resumes', async () => {
+    const [a, b] = await pair()
+    const [near] = record(a)
+    let received = 0
+    const far = frames(b, {
+      maxFrameBytes: MAX,
+      onFrame: () => {
+        received += 1
+        far.pause()
+      }
+    })
+    far.pause()
+    while (near.send(filled(64 * 1024, 1)));
+    await vi.waitFor(() => expect(b.readBufferLength).toBeGreaterThan(0))
+    far.resume()
+    expect(received).toBe(1)
+    // By itself libp2p would now let 16 MiB come and then abort the stream.
+    let sent = 0
+    for (; sent < 24; sent++) {
+      near.send(filled(MIB, 2))
+      using limit = deadline('drain', 100)
+      if (
+        await near.drained(limit.signal).then(
+          () => false,
+          () => true
+        )
+      )
+        break
+    }
+    expect(sent).toBeLessThan(12)
+    expect([a.status, b.status]).toEqual(['open', 'open'])
   })
 
   it('delivers nothing between pause and resume, even from the same message', async () => {

@@ -27,16 +27,41 @@ describe('Gate', () => {
     const gate = new Gate({ now: () => 0 })
     const [member, other] = [await createIdentity(), await createIdentity()]
     gate.admit(member.peer)
+    gate.refuse(other.peer, refused)
     const gater = gate.connectionGater()
     const [memberId, otherId] = [peerIdFromString(member.peer), peerIdFromString(other.peer)]
-    expect(gater.denyInboundRelayReservation?.(memberId)).toBe(false)
-    expect(gater.denyInboundRelayReservation?.(otherId)).toBe(true)
-    expect(gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(true)
-    expect(gater.denyOutboundRelayedConnection?.(memberId, otherId)).toBe(true)
+    expect(await gater.denyInboundRelayReservation?.(memberId)).toBe(false)
+    expect(await gater.denyInboundRelayReservation?.(otherId)).toBe(true)
+    expect(await gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(true)
+    expect(await gater.denyOutboundRelayedConnection?.(memberId, otherId)).toBe(true)
     gate.admit(other.peer)
-    expect(gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(false)
-    gate.drop(member.peer)
-    expect(gate.isMember(member.peer)).toBe(false)
+    expect(await gater.denyOutboundRelayedConnection?.(otherId, memberId)).toBe(false)
+  })
+
+  it('waits a moment for the hello of who asks for a circuit', async () => {
+    const gate = new Gate({ now: () => 0 })
+    const { peer } = await createIdentity()
+    const denied = gate.connectionGater().denyInboundRelayReservation?.(peerIdFromString(peer))
+    gate.admit(peer)
+    expect(await denied).toBe(false)
+  })
+
+  it('tells who waits for a hello how it went', async () => {
+    const gate = new Gate({ now: () => 0 })
+    const { signal } = new AbortController()
+    const gone = new SwarmError('PEER_UNREACHABLE', 'gone')
+    const outcomes = ['admitted', 'refused', 'dropped', 'closed'].map(peer => gate.member(peer, signal))
+    const settled = Promise.allSettled([...outcomes, gate.member('late', AbortSignal.abort(new Error('late')))])
+    gate.admit('admitted')
+    gate.refuse('refused', refused)
+    gate.drop('dropped', gone)
+    gate.close(() => gone)
+    const reasons = (await settled).map(
+      outcome => (outcome.status === 'rejected' ? outcome.reason : undefined) as unknown
+    )
+    expect(reasons).toEqual([undefined, refused, gone, gone, new Error('late')])
+    await expect(gate.member('admitted', signal)).resolves.toBeUndefined()
+    await expect(gate.member('refused', signal)).rejects.toBe(refused)
   })
 
   it('is no member any more once refused, and no longer refused once admitted', () => {

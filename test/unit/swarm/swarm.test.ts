@@ -259,6 +259,23 @@ describe('SwarmNode', () => {
     expect(replies).toEqual([String(size)])
   })
 
+  it('is reachable again after its relay was restarted', async () => {
+    const membership = createMembership('test')
+    const identity = await createIdentity()
+    const address = await unreachableAddress(identity.peer)
+    const options = { identity, relay: true, listen: [address.split('/p2p/')[0] ?? ''] }
+    const relay = await startNode(membership, options)
+    const hidden = await startNode(membership, { listen: [], bootstrap: [address] })
+    await serveEcho(hidden)
+    await vi.waitFor(() => expect(hidden.addresses()).toHaveLength(1), SOON)
+    await relay.stop()
+    await vi.waitFor(() => expect(hidden.addresses()).toEqual([]), SOON)
+    await startNode(membership, options)
+    await vi.waitFor(() => expect(hidden.addresses()).toHaveLength(1), SOON)
+    const origin = await startNode(membership, { clientOnly: true, bootstrap: [address] })
+    expect(await echo(origin, hidden, Uint8Array.of(4), hidden.addresses())).toEqual(Uint8Array.of(4))
+  })
+
   it('resets streams of a peer that never said hello', async () => {
     const membership = createMembership('test')
     const server = await startNode(membership)

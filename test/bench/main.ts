@@ -1,0 +1,15 @@
+/** `npm run bench -- NAME [options]`: measurements, printed as a table and as JSON with `--json`. Never part of the tests. */
+import '../../node/compat.js'
+
+const BENCHES: Readonly<Record<string, () => Promise<{ bench: (args: string[]) => Promise<void> }>>> = {
+  decode: async () => import('./decode.js')
+}
+
+const [name = '', ...args] = process.argv.slice(2)
+const load = BENCHES[name]
+if (load === undefined) {
+  console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [options]`)
+  process.exitCode = 2
+} else {
+  await (await load()).bench(args)
+}
