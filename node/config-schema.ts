@@ -29,6 +29,9 @@ const MAX_CONTEXT = 2 ** 22
 
 const integer = (minimum: number, maximum: number) => z.int().min(minimum).max(maximum)
 const addresses = z.array(z.string().max(512).startsWith('/')).max(MAX_ADDRESSES)
+/** Instead of addresses to listen on. */
+export const LISTEN_NOWHERE = 'none'
+const listenAddresses = addresses.or(z.tuple([z.literal(LISTEN_NOWHERE)]))
 const peerAddresses = z.array(z.string().max(512).startsWith('/').includes('/p2p/')).max(MAX_ADDRESSES)
 // Names are shown on other people's terminals: no control characters.
 const name = z
@@ -75,9 +78,9 @@ export const SETTINGS = {
     environment: 'FLAMBEAU_LISTEN',
     option: 'listen <addresses>',
     form: 'list',
-    schema: addresses,
-    allowed: addressesAllowed,
-    about: 'addresses to listen on instead of all interfaces at the port',
+    schema: listenAddresses,
+    allowed: `${addressesAllowed}, or ${LISTEN_NOWHERE}`,
+    about: `addresses to listen on instead of all interfaces at the port; ${LISTEN_NOWHERE}: be reached through a relay only`,
     fallback: []
   }),
   'network.announce': setting({

@@ -16,7 +16,7 @@ export interface Config {
   network: {
     /** TCP; 0 is any free port. */
     port: number
-    /** Multiaddrs; empty: all interfaces at `port`. */
+    /** Multiaddrs; empty: all interfaces at `port`; `LISTEN_NOWHERE` alone: nowhere. */
     listen: string[]
     announce: string[]
     mdns: boolean

@@ -1,8 +1,10 @@
 /** The composition root: a node from its parts, in the order in which they depend on each other. */
 import { PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL } from '../protocol/ids.js'
+import { LISTEN_NOWHERE } from './config-schema.js'
 import { shareBytes, type Config } from './config.js'
 import { ControlServer } from './control/server.js'
 import type { ControlService } from './control/service.js'
+import { abortable, deadline } from './deadline.js'
 import { EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
@@ -24,6 +26,7 @@ import { StageHost } from './pipeline/stage-host.js'
 import { serveRelay, serveStage } from './pipeline/stage-streams.js'
 import { TokenizerCache } from './pipeline/tokenizer-cache.js'
 import { NodeService } from './service.js'
+import { SwarmError } from './swarm/errors.js'
 import { loadOrCreateIdentity } from './swarm/identity.js'
 import type { Membership } from './swarm/membership.js'
 import { SwarmNode } from './swarm/swarm.js'
@@ -31,6 +34,9 @@ import { AGENT } from './version.js'
 
 const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
 const TOKENIZER_CHILD = new URL('./engine/tokenizer-child.js', import.meta.url)
+
+/** Milliseconds in which a command that joins by itself must have met the swarm: a few dials, some of them in vain. */
+const CONTACT_MS = 10_000
 
 export interface NodeOptions {
   home: Home
@@ -70,11 +76,42 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
 /** A node for the length of one command: it asks, and serves nothing. */
 export async function openNode(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: true })
-  return run([parts.tokenizers, parts.swarm])
+  const node = await run([parts.tokenizers, parts.swarm])
+  try {
+    await firstContact(parts.swarm, options)
+    return node
+  } catch (error) {
+    await node.stop()
+    throw error
+  }
 }
 
-/** All interfaces at the port, unless the owner named addresses. */
+/** Until a node of the swarm is connected and has told what it knows. @throws SwarmError PEER_UNREACHABLE */
+async function firstContact({ directory }: SwarmNode, { membership, signal }: NodeOptions): Promise<void> {
+  using limit = deadline('reaching the swarm', CONTACT_MS, signal)
+  const met = Promise.withResolvers<undefined>()
+  const look = (): void => {
+    if (directory.nodes().some(({ path }) => path === 'direct' || path === 'relayed')) met.resolve(undefined)
+  }
+  directory.addEventListener('change', look)
+  look()
+  try {
+    await abortable(met.promise, limit.signal)
+  } catch (cause) {
+    signal?.throwIfAborted()
+    throw new SwarmError(
+      'PEER_UNREACHABLE',
+      `No node of the swarm "${membership.name}" answers within ${CONTACT_MS / 1_000} s. Ask whoever invited you whether one is up, or for a new invitation.`,
+      { details: { swarm: membership.id, bootstrap: membership.bootstrap }, cause }
+    )
+  } finally {
+    directory.removeEventListener('change', look)
+  }
+}
+
+/** All interfaces at the port, unless the owner named addresses, or none at all. */
 function listenAddresses({ listen, port }: Config['network']): string[] {
+  if (listen[0] === LISTEN_NOWHERE) return []
   return listen.length > 0 ? listen : [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`]
 }
 

@@ -38,14 +38,16 @@ export class Lifecycle {
     return this.#isOpen
   }
 
-  /** When one fails, those before it are stopped again and its error is thrown. */
+  /** When one fails, or `stop()` comes first, those that were started are stopped again and the error is thrown. */
   async start(components: readonly Component[], { signal }: { signal?: AbortSignal } = {}): Promise<void> {
     try {
       for (const component of components) {
+        this.#throwIfStopping()
         signal?.throwIfAborted()
         this.#started.push(component)
         await component.start?.()
       }
+      this.#throwIfStopping()
       this.#isOpen = true
     } catch (error) {
       await this.stop()
@@ -59,6 +61,10 @@ export class Lifecycle {
   async stop(): Promise<void> {
     this.#stopping ??= this.#stop()
     await this.#stopping
+  }
+
+  #throwIfStopping(): void {
+    if (this.#stopping !== undefined) throw new Error('the node was stopped while it started')
   }
 
   async #stop(): Promise<void> {

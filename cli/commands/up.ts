@@ -11,6 +11,7 @@ import { requireMembership } from '../membership.js'
 import type { Paint } from '../render/colour.js'
 import { count, layerRange, printable } from '../render/format.js'
 import { pairs } from '../render/table.js'
+import { surviveStrayErrors } from '../stray-errors.js'
 
 export const define: DefineCommand = (command, context) => {
   for (const option of settingOptions()) command.addOption(option)
@@ -29,6 +30,7 @@ async function up(context: Context, flags: ConfigFlags, { json }: JsonOption): P
   const config = await loadConfig({ home, flags, env: context.env })
   const logger = createLogger({ level: config.log.level, ...(json && { readable: false }) })
   using interrupt = interruptible()
+  using stray = surviveStrayErrors({ logger })
   const { startDaemon } = await import('../../node/daemon.js')
   const daemon = await startDaemon({ home, config, membership, logger, signal: interrupt.signal })
   try {

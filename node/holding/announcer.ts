@@ -19,6 +19,8 @@ export class Announcer {
   readonly #about: () => Omit<Announcement, 'models'>
   #last: Announcement | undefined
   #timer: NodeJS.Timeout | undefined
+  #updates: Promise<void> = Promise.resolve()
+  #stopped = false
 
   constructor(parts: AnnouncerParts, about: () => Omit<Announcement, 'models'>) {
     this.#parts = parts
@@ -34,16 +36,24 @@ export class Announcer {
   stop(): void {
     this.#parts.shards.removeEventListener('change', this.#onChange)
     clearInterval(this.#timer)
+    this.#stopped = true
   }
 
   /** Announces what is true now, where it differs from what was said last. */
   async update(): Promise<void> {
+    // One at a time: what is announced last is what was true last.
+    const update = this.#updates.then(async () => this.#update())
+    this.#updates = update.catch(() => undefined)
+    return update
+  }
+
+  async #update(): Promise<void> {
     const { swarm, store, shards } = this.#parts
     const held = await Promise.all(
       store.list().map(async model => ({ model, ranges: await store.heldRanges(model.id) }))
     )
     const announcement = { ...this.#about(), models: heldModels(held, shards.list()) }
-    if (isDeepStrictEqual(announcement, this.#last)) return
+    if (this.#stopped || isDeepStrictEqual(announcement, this.#last)) return
     this.#last = announcement
     swarm.announce(announcement)
   }

@@ -1,5 +1,5 @@
 /** Which layers of a model this node should hold. Pure. */
-import type { LayerRange, Manifest, StoredModel } from '../models/types.js'
+import type { LayerRange, StoredModel } from '../models/types.js'
 import { choosePlacement } from '../scheduler/placement.js'
 import type { PlacementRequest } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
@@ -24,7 +24,7 @@ export interface ChoiceInput {
 /** @throws HoldingError */
 export function chooseRange(input: ChoiceInput): LayerRange {
   const { model, footprint, memoryBytes, pinned } = input
-  if (pinned !== undefined) return pinnedRange(model.manifest, pinned)
+  if (pinned !== undefined) return pinnedRange(input, pinned)
   const [kept] = model.shards.filter(({ range }) => bytesOfRange(footprint, range) <= memoryBytes)
   if (kept !== undefined) return kept.range
   const served = othersShards(input.nodes, model.id)
@@ -37,17 +37,25 @@ export function chooseRange(input: ChoiceInput): LayerRange {
     served
   })
   if (placement.kind === 'range') return { start: placement.start, end: placement.end }
-  const { neededBytes } = placement
-  throw new HoldingError(
+  throw tooSmall(input, 'its smallest range of layers', placement.neededBytes)
+}
+
+function tooSmall({ model, memoryBytes }: ChoiceInput, what: string, neededBytes: number): HoldingError {
+  return new HoldingError(
     'MEMORY_TOO_SMALL',
-    `${model.manifest.name} needs at least ${neededBytes} bytes for its smallest range of layers, and ${memoryBytes} are left here. Give more with --memory, or less context with --context.`,
+    `${model.manifest.name} needs at least ${neededBytes} bytes for ${what}, and ${memoryBytes} are left here. Give more with --memory, or less context with --context.`,
     { details: { manifest: model.id, neededBytes, memoryBytes } }
   )
 }
 
-function pinnedRange({ name, layers, cuts }: Manifest, pinned: LayerRange): LayerRange {
+function pinnedRange(input: ChoiceInput, pinned: LayerRange): LayerRange {
+  const { name, layers, cuts } = input.model.manifest
   const bounds = [0, ...cuts, layers]
-  if (bounds.includes(pinned.start) && bounds.includes(pinned.end)) return pinned
+  const neededBytes = bytesOfRange(input.footprint, pinned)
+  if (bounds.includes(pinned.start) && bounds.includes(pinned.end)) {
+    if (neededBytes <= input.memoryBytes) return pinned
+    throw tooSmall(input, `layers ${pinned.start}-${pinned.end}`, neededBytes)
+  }
   throw new HoldingError(
     'PINNED_RANGE',
     `${name} cannot be cut at ${pinned.start}-${pinned.end}: it has ${layers} layers, and ranges may begin and end at ${bounds.join(', ')}.`,

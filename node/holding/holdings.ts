@@ -104,7 +104,7 @@ export class Holdings extends EventTarget {
   #look(): void {
     for (const { manifest, holders } of offeredModels(this.#parts.directory.nodes())) {
       const fetchable = holders.some(({ serving }) => !serving)
-      if (fetchable && !this.#usedBytes.has(manifest)) void this.#try(manifest)
+      if (fetchable && this.#parts.shards.offered(manifest) === undefined) void this.#try(manifest)
     }
   }
 
@@ -130,8 +130,9 @@ export class Holdings extends EventTarget {
     const { shards, library, store, logger } = this.#parts
     const { signal } = this.#stopping
     signal.throwIfAborted()
-    const served = shards.list().find(({ facts }) => facts.manifest === manifest)
-    if (served !== undefined) return served.facts.range
+    const offered = shards.offered(manifest)
+    if (offered !== undefined) return offered
+    this.#usedBytes.delete(manifest)
     const model = await library.header(manifest, { signal })
     const size = footprint(model.manifest, (await store.header(manifest)).metadata, this.#settings.context)
     const range = this.#choose(model, size, pinned)

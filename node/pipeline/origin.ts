@@ -1,10 +1,14 @@
 import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
+import { EngineError, type EngineErrorCode } from '../engine/errors.js'
+import type { Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { Directory, NodeView } from '../swarm/types.js'
+import { asError } from '../../protocol/errors.js'
 import { AnswerStats } from './answer-stats.js'
 import { answer } from './answer.js'
-import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
+import { missingLayers } from '../scheduler/coverage.js'
+import { incompleteModel, offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
 import { RingSession, type RingSessionParts, type SessionStage } from './ring-session.js'
 import { chooseRoute } from './route.js'
@@ -15,6 +19,8 @@ import type { TokenizerCache } from './tokenizer-cache.js'
 const DEFAULT_MAX_TOKENS = 512
 /** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
 const ROUTE_ATTEMPTS = 4
+/** After these the tokenizer's process is no more: the next prompt opens another one. */
+const TOKENIZER_GONE: ReadonlySet<EngineErrorCode> = new Set(['TOKENIZER_LOST', 'TEMPLATE_TIMEOUT', 'ENGINE_STOPPED'])
 
 export interface OriginParts {
   directory: Directory
@@ -51,6 +57,8 @@ export class Origin {
     this.#answering++
     try {
       yield* this.#answer(request, signal)
+    } catch (error) {
+      throw signal.aborted ? cancelled() : asError(error)
     } finally {
       this.#answering--
     }
@@ -61,8 +69,7 @@ export class Origin {
     const stats = new AnswerStats(now)
     const model = await this.#resolve(request.model, signal)
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
-    const tokenizer = await this.#parts.tokenizers.get(headerFile)
-    const prompt = await promptTokens(tokenizer, request, signal)
+    const { tokenizer, prompt } = await this.#tokenize(headerFile, request, signal)
     const room = checkContext(manifest, prompt.length)
     const maxTokens = Math.min(request.sampling.maxTokens ?? DEFAULT_MAX_TOKENS, room)
     const context = prompt.length + maxTokens
@@ -70,6 +77,7 @@ export class Origin {
     const cancel = (): void => route.session.close(cancelled())
     signal.addEventListener('abort', cancel, { once: true })
     try {
+      signal.throwIfAborted()
       const stages = stageViews(route)
       yield { event: 'route', stages, promptTokens: prompt.length }
       stats.promptSent()
@@ -96,6 +104,21 @@ export class Origin {
     }
   }
 
+  async #tokenize(
+    headerFile: string,
+    request: GenerateRequest,
+    signal: AbortSignal
+  ): Promise<{ tokenizer: Tokenizer; prompt: Uint32Array }> {
+    const { tokenizers } = this.#parts
+    const tokenizer = await tokenizers.get(headerFile)
+    try {
+      return { tokenizer, prompt: await promptTokens(tokenizer, request, signal) }
+    } catch (error) {
+      if (error instanceof EngineError && TOKENIZER_GONE.has(error.code)) await tokenizers.drop(headerFile)
+      throw error
+    }
+  }
+
   /** Asks the swarm once more before it says that nobody has the model, or not all of it. */
   async #resolve(wanted: string, signal: AbortSignal): Promise<OfferedModel> {
     const { directory } = this.#parts
@@ -117,6 +140,7 @@ export class Origin {
   ): Promise<OpenRoute> {
     const { model, manifest, context, dtype } = plan
     const exclude = new Set<string>()
+    const gone = new Set<string>()
     for (let attempt = 1; ; attempt++) {
       const nodes = this.#parts.directory.nodes()
       const stages = chooseRoute({ model, manifest, nodes, context, exclude })
@@ -129,11 +153,11 @@ export class Origin {
         )
         return { session, stages, nodes }
       } catch (error) {
-        if (signal.aborted) throw cancelled()
         const peer = error instanceof PipelineError ? error.details['peer'] : undefined
-        if (typeof peer !== 'string' || attempt === ROUTE_ATTEMPTS) throw error
+        if (signal.aborted || typeof peer !== 'string' || attempt === ROUTE_ATTEMPTS) throw error
         exclude.add(peer)
-        if (!canReplan({ model, manifest, nodes, context, exclude })) throw error
+        if (error instanceof PipelineError && error.code === 'STAGE_LOST') gone.add(peer)
+        if (!canReplan({ model, manifest, nodes, context, exclude })) throw withoutGone(model, gone) ?? error
       }
     }
   }
@@ -147,6 +171,13 @@ function canReplan(input: Parameters<typeof chooseRoute>[0]): boolean {
   } catch {
     return false
   }
+}
+
+/** The error for layers that nobody serves once these peers are taken to be gone; undefined where others serve them. */
+function withoutGone(model: OfferedModel, gone: ReadonlySet<string>): PipelineError | undefined {
+  const serving = model.holders.filter(holder => holder.serving && !gone.has(holder.peer))
+  const missing = missingLayers(model.layers, serving)
+  return missing.length > 0 ? incompleteModel({ ...model, missing }) : undefined
 }
 
 const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')

@@ -6,6 +6,7 @@ import type { Step } from '../../protocol/step.js'
 import { abortable, deadline } from '../deadline.js'
 import { frames, type FrameStream } from '../swarm/wire.js'
 import type { Swarm } from '../swarm/types.js'
+import { sendBounded } from './bounded-send.js'
 import { LINK_MS } from './constants.js'
 
 /** Where a stage sends its hidden states. */
@@ -21,7 +22,7 @@ export interface RelayTarget extends NextStage {
 
 /**
  * Opens a relay stream to the next stage and waits until it admits us.
- * @param onLost called once when the stream ends although nobody closed it here
+ * @param onLost called once when the stream ends after that, although nobody closed it here
  * @throws ProtocolError - the next stage's own status; whatever dialling throws
  */
 export async function openRelay(
@@ -33,12 +34,13 @@ export async function openRelay(
   const { peer, addresses, session, secret } = target
   const stream = await swarm.openStream(peer, RELAY_PROTOCOL, { addresses, signal: limit.signal })
   const admitted = Promise.withResolvers<undefined>()
-  let closing = false
+  let linked = false
   const relay: FrameStream = frames(stream, {
     maxFrameBytes: MAX_RELAY_FRAME_BYTES,
     onFrame: frame => {
       const reply = decodeRelayReply(frame)
       if (reply.type === 'linked') {
+        linked = true
         admitted.resolve(undefined)
         return
       }
@@ -49,7 +51,8 @@ export async function openRelay(
     onClose: error => {
       const lost = error ?? new Error('the next stage closed the relay stream')
       admitted.reject(lost)
-      if (!closing) onLost(lost)
+      if (linked) onLost(lost)
+      linked = false
     }
   })
   admitted.promise.catch(() => undefined) // the abort below may come first
@@ -57,14 +60,14 @@ export async function openRelay(
     relay.send(encodeRelayRequest({ type: 'open', session, secret }))
     await abortable(admitted.promise, limit.signal)
   } catch (error) {
-    closing = true
+    linked = false
     relay.abort(new Error('not admitted'))
     throw error
   }
   return {
-    send: step => void relay.send(encodeRelayRequest({ type: 'step', step })),
+    send: step => sendBounded(relay, encodeRelayRequest({ type: 'step', step })),
     close: () => {
-      closing = true
+      linked = false
       relay.abort(new Error('the session is over'))
     }
   }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { asError } from '../../protocol/errors.js'
 import { MAX_SEQUENCE, SECRET_BYTES, SESSION_BYTES } from '../../protocol/limits.js'
 import type { Dtype } from '../../protocol/hidden-states.js'
+import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { Result, RowCandidates } from '../../protocol/result.js'
 import type { Fault, StageReply } from '../../protocol/stage.js'
 import type { Step, Timing, Want } from '../../protocol/step.js'
@@ -64,6 +65,8 @@ interface Seat {
   channel: StageChannel | undefined
   secret: Uint8Array
   link: LinkKind
+  /** Sequence number of the last step that this node carried on from it. */
+  forwarded: number
   /** The answer to what this stage was asked last: open or link. */
   settle: PromiseWithResolvers<StageReply> | undefined
 }
@@ -97,6 +100,7 @@ export class RingSession {
       channel: undefined,
       secret: randomBytes(SECRET_BYTES),
       link: 'ring',
+      forwarded: 0,
       settle: undefined
     }))
     this.#watch = new StageWatch(
@@ -141,8 +145,8 @@ export class RingSession {
     this.#pending.set(sequence, pending)
     const { tokens, position, want } = request
     const input = { kind: 'tokens' as const, tokens }
+    this.#watch.waiting(pending.sent) // first: sending may end the session at once
     this.#send(first, { sequence, position, rows: tokens.length, input, want, timings: [] })
-    this.#watch.waiting(pending.sent)
     return pending.answer.promise
   }
 
@@ -183,7 +187,7 @@ export class RingSession {
       this.#rowsPerStep = Math.min(this.#rowsPerStep, reply.rowsPerStep)
     } catch (error) {
       signal.throwIfAborted()
-      throw error instanceof PipelineError ? error : lost(stage.peer, asError(error))
+      throw error instanceof PipelineError ? error : lost(stage, asError(error))
     }
   }
 
@@ -206,13 +210,14 @@ export class RingSession {
     next: { peer: string; addresses: string[]; secret: Uint8Array } | 'origin',
     signal: AbortSignal
   ): Promise<StageReply> {
-    seat.settle = Promise.withResolvers<StageReply>()
-    seat.settle.promise.catch(() => undefined) // the deadline may come first
+    const settle = Promise.withResolvers<StageReply>()
+    settle.promise.catch(() => undefined) // the deadline may come first
+    seat.settle = settle // a stage on this node answers before `send` returns
     try {
       seat.channel?.send({ type: 'link', next })
-      return await abortable(seat.settle.promise, signal)
+      return await abortable(settle.promise, signal)
     } catch (error) {
-      throw error instanceof PipelineError ? error : lost(seat.stage.peer, asError(error))
+      throw error instanceof PipelineError ? error : lost(seat.stage, asError(error))
     }
   }
 
@@ -225,7 +230,7 @@ export class RingSession {
         this.#answer(seat, reply)
         return
       case 'fault':
-        this.#fault(seat, reply.fault)
+        this.#fault(seat, index, reply.fault)
         return
       case 'forward':
         this.#forward(seat, index, reply.step)
@@ -242,33 +247,27 @@ export class RingSession {
     else settle.resolve(reply)
   }
 
-  #fault(seat: Seat, fault: Fault): void {
+  #fault(seat: Seat, index: number, fault: Fault): void {
     if (fault.code === 'UNREACHABLE') {
       this.#answer(seat, { type: 'fault', fault })
       return
     }
-    const { peer, start, leave } = seat.stage
-    const details = { peer, start, leave, status: fault.code }
-    const error =
-      fault.code === 'STAGE_LOST' || fault.code === 'LEAVING' || fault.code === 'ENGINE_FAILED'
-        ? new PipelineError(
-            'STAGE_LOST',
-            `The stage with layers ${start}-${leave} (${peer}) is lost: ${fault.message}`,
-            { details }
-          )
-        : new PipelineError(
-            'STAGE_REFUSED',
-            `The stage with layers ${start}-${leave} (${peer}) refused with ${fault.code}: ${fault.message}`,
-            { details }
-          )
-    this.close(error)
+    // A stage that has lost its neighbour speaks of the one after it.
+    const { stage } = (fault.code === 'STAGE_LOST' ? this.#seats[index + 1] : undefined) ?? seat
+    this.close(faultError(stage, fault))
   }
 
   #forward(seat: Seat, index: number, step: Step): void {
     const next = this.#seats[index + 1]
-    if (seat.link !== 'star' || next === undefined) {
-      this.close(this.#faulty(seat.stage.peer, 'it sent hidden states that it was told to send elsewhere'))
-    } else this.#send(next, step)
+    const { sequence, position, rows } = step
+    const request = this.#pending.get(sequence)?.request
+    const carried = seat.link === 'star' && sequence === seat.forwarded + 1
+    if (!carried || next === undefined || request?.position !== position || request.tokens.length !== rows) {
+      this.close(this.#faulty(seat.stage.peer, 'it sent hidden states that this node did not ask it for'))
+      return
+    }
+    seat.forwarded = sequence
+    this.#send(next, { ...step, want: request.want })
   }
 
   #result(seat: Seat, index: number, { sequence, rows, timings }: Result): void {
@@ -297,7 +296,13 @@ export class RingSession {
   }
 
   #lose(peer: string, error: Error): void {
-    if (this.#error === undefined) this.close(lost(peer, error))
+    if (this.#error !== undefined) return
+    this.close(error instanceof ProtocolError ? this.#faulty(peer, error.message) : this.#lost(peer, error))
+  }
+
+  #lost(peer: string, error: Error): PipelineError {
+    const stage = this.#plan.stages.find(other => other.peer === peer)
+    return stage === undefined ? this.#faulty(peer, error.message) : lost(stage, error)
   }
 
   #faulty(peer: string, what: string): PipelineError {
@@ -305,8 +310,20 @@ export class RingSession {
   }
 }
 
-function lost(peer: string, cause: Error): PipelineError {
-  return new PipelineError('STAGE_LOST', `The stage ${peer} is lost: ${cause.message}`, { details: { peer }, cause })
+/** What these say: the stage is gone. */
+const GONE: ReadonlySet<FaultName> = new Set(['STAGE_LOST', 'LEAVING', 'ENGINE_FAILED'])
+
+function faultError({ peer, start, leave }: SessionStage, { code, message }: Fault): PipelineError {
+  const stage = `The stage with layers ${start}-${leave} (${peer})`
+  const details = { peer, start, leave, status: code }
+  if (code === 'BUSY') return new PipelineError('NO_ROUTE', `${stage} is busy: ${message}.`, { details })
+  if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${message}`, { details })
+  return new PipelineError('STAGE_REFUSED', `${stage} refused with ${code}: ${message}`, { details })
+}
+
+function lost({ peer, start, leave }: SessionStage, cause: Error): PipelineError {
+  const message = `The stage with layers ${start}-${leave} (${peer}) is lost: ${cause.message}`
+  return new PipelineError('STAGE_LOST', message, { details: { peer, start, leave }, cause })
 }
 
 /** Why an answer cannot be right; undefined when it may be. */

@@ -1,4 +1,5 @@
 /** From what the directory shows to a route: gathers the scheduler's input and turns its answer into stages or an error. */
+import { MAX_POSITIONS } from '../../protocol/limits.js'
 import type { Manifest } from '../models/types.js'
 import { planRoute } from '../scheduler/routing.js'
 import type { RoutePlan, RouteShard } from '../scheduler/types.js'
@@ -23,21 +24,52 @@ export interface RouteInput {
   exclude: ReadonlySet<string>
 }
 
-/** @throws PipelineError INCOMPLETE_MODEL, NO_ROUTE */
+/**
+ * Over nodes that are connected where they suffice: a node that is only known from its record may be gone already.
+ * @throws PipelineError INCOMPLETE_MODEL, NO_ROUTE
+ */
 export function chooseRoute(input: RouteInput): SessionStage[] {
-  const { model, manifest, nodes, context, exclude } = input
-  const plan = planRoute({
+  const nodes = input.nodes.filter(usable)
+  const connected = nodes.filter(({ path }) => path !== 'unconnected')
+  // What records say of free room is seconds old: it chooses between ways, and where it leaves none, the stages decide.
+  const plan = firstRoute([
+    () => planOver(connected, input),
+    () => planOver(nodes, input),
+    () => planOver(nodes.map(withRoom), input)
+  ])
+  if (plan.kind !== 'route') throw noRoute(plan, input)
+  const addresses = new Map(nodes.map(({ peer, record }) => [peer, record.addresses]))
+  return plan.stages.map(stage => ({ ...stage, addresses: addresses.get(stage.peer) ?? [] }))
+}
+
+function firstRoute(plans: readonly (() => RoutePlan)[]): RoutePlan {
+  let plan: RoutePlan = { kind: 'blocked', reasons: [] }
+  for (const next of plans) {
+    plan = next()
+    if (plan.kind === 'route') break
+  }
+  return plan
+}
+
+/** The node as it will be once its sessions are over. */
+function withRoom(node: NodeView): NodeView {
+  const models = node.record.models.map(model => ({
+    ...model,
+    shards: model.shards.map(shard => ({ ...shard, freeSessions: 1, freeContext: MAX_POSITIONS }))
+  }))
+  return { ...node, record: { ...node.record, models } }
+}
+
+function planOver(nodes: readonly NodeView[], { model, manifest, context, exclude }: RouteInput): RoutePlan {
+  return planRoute({
     layers: manifest.layers,
     cuts: manifest.cuts,
-    shards: nodes.filter(usable).flatMap(node => shardsOf(node, model.manifest)),
+    shards: nodes.flatMap(node => shardsOf(node, model.manifest)),
     latency: latencies(nodes),
     context,
     hopSeconds: HOP_SECONDS,
     exclude
   })
-  if (plan.kind !== 'route') throw noRoute(plan, input)
-  const addresses = new Map(nodes.map(({ peer, record }) => [peer, record.addresses]))
-  return plan.stages.map(stage => ({ ...stage, addresses: addresses.get(stage.peer) ?? [] }))
 }
 
 const usable = ({ record }: NodeView): boolean => record.state === 'online'

@@ -125,10 +125,13 @@ export class ServedShard {
       this.#free.push(sequence)
       freed.resolve(undefined)
     }
+    const requireHeld = (): void => {
+      if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')
+    }
     return {
       context,
       step: async step => {
-        if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')
+        requireHeld()
         pending++
         try {
           const result = await this.#engine.step({ ...step, shard, sequence })

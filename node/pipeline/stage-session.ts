@@ -46,7 +46,9 @@ export class StageSession {
   #expected = 1
   #length = 0
   #inFlight = 0
+  #linking = false
   #ended = false
+  #feed: (() => void) | undefined
   /** When something last came or went, for the sweep. */
   active: number
 
@@ -67,15 +69,25 @@ export class StageSession {
     return secret.byteLength === this.#open.secret.byteLength && timingSafeEqual(secret, this.#open.secret)
   }
 
-  /** Where hidden states go from now on; answers `linked`, or a fault that leaves the session as it was. */
+  /** A relay stream feeds this stage from now on, the one before it no longer; `close` is called when it is not needed. */
+  fedBy(close: () => void): void {
+    this.#feed?.()
+    this.#feed = close
+  }
+
+  /** Where hidden states go from now on; answers `linked`, or a fault that leaves the session without a next stage. */
   async link(next: NextStage | 'origin'): Promise<void> {
+    if (this.ended) return
     this.active = this.#parts.now()
-    if (this.#last) {
-      this.fail(new ProtocolError('MALFORMED', 'the stage with the head has no next stage'))
+    try {
+      this.#checkLink()
+    } catch (error) {
+      this.fail(error)
       return
     }
     this.#next?.close()
     this.#next = undefined
+    this.#linking = true
     try {
       const sink = next === 'origin' ? this.#throughOrigin() : await this.#parts.openRelay(next, this.#nextLost)
       if (this.#ended) sink.close()
@@ -83,6 +95,8 @@ export class StageSession {
       this.#reply({ type: 'linked' })
     } catch (error) {
       this.#reply({ type: 'fault', fault: { code: 'UNREACHABLE', message: asError(error).message } })
+    } finally {
+      this.#linking = false
     }
   }
 
@@ -107,12 +121,17 @@ export class StageSession {
     this.#finish(undefined)
   }
 
-  /** Tells the origin why, then frees everything. */
+  /** Frees everything and tells the origin why. */
   fail(caught: unknown): void {
     if (this.#ended) return
     const fault = asFault(caught)
-    this.#reply({ type: 'fault', fault: { code: fault.code, message: fault.message } })
     this.#finish(fault)
+    this.#parts.reply({ type: 'fault', fault: { code: fault.code, message: fault.message } })
+  }
+
+  #checkLink(): void {
+    if (this.#last) throw new ProtocolError('MALFORMED', 'the stage with the head has no next stage')
+    if (this.#linking) throw new ProtocolError('OUT_OF_ORDER', 'a link came before the one before it was answered')
   }
 
   #check({ sequence, position, rows, input }: Step): void {
@@ -159,8 +178,19 @@ export class StageSession {
     const { sequence } = step
     if (this.#last) {
       this.#reply({ type: 'result', result: { sequence, rows: candidates, timings } })
-    } else if (hidden !== undefined) {
-      this.#next?.send({ ...step, input: { kind: 'hidden', dtype: this.#open.dtype, bytes: hidden }, timings })
+      return
+    }
+    if (hidden === undefined) throw new ProtocolError('ENGINE_FAILED', 'the engine gave no hidden states')
+    if (this.#next === undefined) throw new ProtocolError('OUT_OF_ORDER', 'a link came while a step was under way')
+    this.#forward(this.#next, { ...step, input: { kind: 'hidden', dtype: this.#open.dtype, bytes: hidden }, timings })
+  }
+
+  #forward(next: HiddenStateSink, step: Step): void {
+    try {
+      next.send(step)
+    } catch (error) {
+      if (error instanceof ProtocolError) throw error
+      this.#nextLost(asError(error))
     }
   }
 
@@ -180,7 +210,8 @@ export class StageSession {
     if (this.#ended) return
     this.#ended = true
     this.#next?.close()
-    this.#parts.lease.release()
+    this.#feed?.()
+    void this.#parts.lease.release()
     this.#parts.onEnd(fault)
   }
 }

@@ -1,5 +1,5 @@
 import { asError } from '../../protocol/errors.js'
-import { deadline } from '../deadline.js'
+import { abortable, deadline } from '../deadline.js'
 import { ALIVE_MS, STEP_MS, SUSPECT_MS } from './constants.js'
 
 export interface StageWatchParts {
@@ -28,7 +28,7 @@ export class StageWatch {
   waiting(since: number | undefined): void {
     this.#since = since
     if (since === undefined) return
-    this.#timer ??= this.#later()
+    this.#timer ??= this.#lookAt(since + SUSPECT_MS)
   }
 
   stop(): void {
@@ -37,21 +37,23 @@ export class StageWatch {
     this.#timer = undefined
   }
 
-  #later(): NodeJS.Timeout {
-    return setTimeout(() => void this.#look(), SUSPECT_MS)
+  /** Answers that come in time only move `#since`: a timer for each token would cost more than this one. */
+  #lookAt(time: number): NodeJS.Timeout {
+    return setTimeout(() => void this.#look(), Math.max(1, Math.ceil(time - this.#parts.now())))
   }
 
   async #look(): Promise<void> {
     const since = this.#since
     const late = since !== undefined && this.#parts.now() - since >= SUSPECT_MS
     if (late) await Promise.all(this.#peers.map(async peer => this.#ask(peer, since)))
-    this.#timer = this.#since === undefined ? undefined : this.#later()
+    if (this.#since === undefined) this.#timer = undefined
+    else this.#timer = this.#lookAt((late ? this.#parts.now() : this.#since) + SUSPECT_MS)
   }
 
   async #ask(peer: string, since: number): Promise<void> {
     using limit = deadline(`asking ${peer} whether it lives`, ALIVE_MS)
     try {
-      await this.#parts.ping(peer, { signal: limit.signal })
+      await abortable(this.#parts.ping(peer, { signal: limit.signal }), limit.signal)
       if (this.#parts.now() - since < STEP_MS || this.#since === undefined) return
       this.#parts.onLost(peer, new Error(`no answer to a step within ${STEP_MS / 1_000} s`))
     } catch (error) {

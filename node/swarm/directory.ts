@@ -1,5 +1,5 @@
 import { asError } from '../../protocol/errors.js'
-import { abortable } from '../deadline.js'
+import { abortable, deadline, DeadlineError } from '../deadline.js'
 import type { SwarmDht } from './dht.js'
 import type { LogSink } from './libp2p-logger.js'
 import type { Links } from './links.js'
@@ -11,6 +11,8 @@ import type { Directory, NodeView } from './types.js'
 
 /** Rounds of questions come this often. */
 const ROUND_MILLISECONDS = 10_000
+/** Long enough for every answer of a swarm that is well; dials of nodes that are gone take longer. */
+const REFRESH_MILLISECONDS = 1_500
 /** News waits so long for more before it is passed on. */
 const SPREAD_MILLISECONDS = 300
 /** The DHT is searched for members that nobody mentioned every so many milliseconds. */
@@ -78,9 +80,16 @@ export class SwarmDirectory extends EventTarget implements Directory {
     return this.#parts.book.entries().map(entry => this.#view(entry))
   }
 
+  /** Ends at the latest after `REFRESH_MILLISECONDS`: somebody waits. What is still under way then goes on behind. */
   async refresh({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    using limit = deadline('refreshing the directory', REFRESH_MILLISECONDS, signal)
     const all = Promise.all([this.#ask(this.#round.signal), this.#searchDht(this.#search.signal)])
-    await (signal === undefined ? all : abortable(all, signal))
+    try {
+      await abortable(all, limit.signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!(error instanceof DeadlineError)) throw error
+    }
   }
 
   /** Looks for nodes that serve a layer, beyond those that are known. */

@@ -2,13 +2,22 @@ import type { GenerateRequest, StatusView } from '../../node/control/contract.js
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import type { ControlService } from '../../node/control/service.js'
 import { ask, type Answer } from '../../cli/answer.js'
-import { type FlambeauHome, flambeauHome, type RunningNode, type RunOptions, type RunResult } from './flambeau-process.js'
+import {
+  type FlambeauHome,
+  flambeauHome,
+  type RunningCommand,
+  type RunningNode,
+  type RunOptions,
+  type RunResult
+} from './flambeau-process.js'
 import { waitFor } from './wait-for.js'
 
 /** KV positions of each node: two sessions of the small models' whole context. */
 const CONTEXT = 1024
 /** Milliseconds in which nodes have fetched and loaded their layers on a busy machine. */
 const SERVE_LIMIT = 60_000
+/** Milliseconds to the first tokens of an answer. */
+const BEGIN_LIMIT = 30_000
 
 export interface MeshNodeOptions {
   /** `--layers`, such as 0-3; without it the node chooses. */
@@ -82,6 +91,8 @@ class ProcessMesh implements Mesh {
   readonly #homes: readonly FlambeauHome[]
   readonly #others: FlambeauHome[] = []
   readonly #options: MeshOptions
+  /** TCP, as the system chose them at first: others look for a node where it was. */
+  readonly #ports: string[] = []
 
   constructor(homes: readonly FlambeauHome[], options: MeshOptions) {
     this.#homes = homes
@@ -139,7 +150,7 @@ class ProcessMesh implements Mesh {
 
   async restart(index: number): Promise<MeshNode> {
     await this.node(index).process.ended
-    return await this.#up(index)
+    return await this.#up(index, this.#ports[index])
   }
 
   async complete(name: string): Promise<void> {
@@ -160,20 +171,23 @@ class ProcessMesh implements Mesh {
     await Promise.all([...this.#homes, ...this.#others].map(home => home[Symbol.asyncDispose]()))
   }
 
-  async #up(index: number): Promise<MeshNode> {
+  async #up(index: number, port = '0'): Promise<MeshNode> {
     const { nodes, context = CONTEXT } = this.#options
     const home = this.#homes[index]
     const { layers, memory, args = [] } = nodes[index] ?? {}
     if (home === undefined) throw new RangeError(`the mesh has no node ${index}`)
     const process = await home.startNode([
-      ...['up', '--port', '0', '--no-mdns', '--no-upnp', '--threads', '1', '--backend', 'cpu'],
+      ...['up', '--port', port, '--no-mdns', '--no-upnp', '--threads', '1', '--backend', 'cpu'],
       ...['--name', `node-${index}`, '--context', String(context)],
       ...(layers === undefined ? [] : ['--layers', layers]),
       ...(memory === undefined ? [] : ['--memory', `${memory}B`]),
       ...args
     ])
-    const node = { home, process, service: process.service }
+    const { service } = process
+    const node = { home, process, service }
     this.nodes[index] = node
+    const { addresses } = await service.status()
+    this.#ports[index] = /\/tcp\/(\d+)/.exec(addresses[0] ?? '')?.[1] ?? port
     return node
   }
 
@@ -189,6 +203,15 @@ class ProcessMesh implements Mesh {
     const { service } = this.node(index)
     await waitFor(async () => (await service.status()).shards.length > 0, { what: 'a shard', limit: SERVE_LIMIT })
   }
+}
+
+/** Waits until the command has written some of its answer. @throws Error with its output when it ends before. */
+export async function begun(command: RunningCommand): Promise<void> {
+  const looks = { what: 'the answer to begin', limit: BEGIN_LIMIT }
+  await waitFor(() => command.output().stdout.length > 20 || command.hasEnded, looks)
+  if (!command.hasEnded) return
+  const { code, stderr } = await command.ended
+  throw new Error(`the command ended with ${code ?? 'a signal'}: ${stderr}`)
 }
 
 /** @throws Error with its output when the command fails. */

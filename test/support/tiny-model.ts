@@ -26,6 +26,8 @@ export interface TinyModelOptions {
   type?: 'f32' | 'q8_0'
   /** A SentencePiece tokenizer of bytes, letters and a few pairs, or none at all (token ids only). */
   tokenizer?: 'bytes' | 'none'
+  /** Positions that the model says it was trained for; 512 by default. */
+  context?: number
 }
 
 export interface TinyModel {
@@ -47,6 +49,7 @@ interface Shape {
   experts: number
   vocabulary: number
   type: 'f32' | 'q8_0'
+  context: number
 }
 
 const VOCABULARY = 320
@@ -68,7 +71,7 @@ export function tinyModelBytes(options: TinyModelOptions): Buffer {
   return ggufBytes(metadata, modelTensors(shape, gaussian(options.seed ?? 1)))
 }
 
-function shapeOf({ architecture, layers = 8, width = 64, type = 'f32' }: TinyModelOptions): Shape {
+function shapeOf({ architecture, layers = 8, width = 64, type = 'f32', context = CONTEXT }: TinyModelOptions): Shape {
   const heads = width / 16
   return {
     architecture,
@@ -80,14 +83,15 @@ function shapeOf({ architecture, layers = 8, width = 64, type = 'f32' }: TinyMod
     feedForward: width * 2,
     experts: architecture === 'qwen3moe' ? EXPERTS : 0,
     vocabulary: VOCABULARY,
-    type
+    type,
+    context
   }
 }
 
 function modelMetadata(shape: Shape): [string, GgufValue][] {
   const own: [string, GgufValue][] = [
     ['block_count', u32(shape.layers)],
-    ['context_length', u32(CONTEXT)],
+    ['context_length', u32(shape.context)],
     ['embedding_length', u32(shape.width)],
     ['feed_forward_length', u32(shape.feedForward)],
     ['vocab_size', u32(shape.vocabulary)],

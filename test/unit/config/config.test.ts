@@ -92,6 +92,7 @@ describe('the configuration', () => {
       '/ip4/0.0.0.0/tcp/1, /ip6/::/tcp/1',
       { network: { listen: ['/ip4/0.0.0.0/tcp/1', '/ip6/::/tcp/1'] } }
     ],
+    ['FLAMBEAU_LISTEN', 'none', { network: { listen: ['none'] } }],
     ['FLAMBEAU_LOG_LEVEL', 'debug', { log: { level: 'debug' } }]
   ])('reads %s=%s', async (variable, text, expected) => {
     expect(await load(undefined, { [variable]: text })).toMatchObject(expected)
@@ -101,6 +102,7 @@ describe('the configuration', () => {
     ['[network]\nport = 70000', 'network.port', 70_000],
     ['[network]\nport = "80"', 'network.port', '80'],
     ['[network]\nbootstrap = ["/ip4/1.2.3.4/tcp/1"]', 'network.bootstrap', ['/ip4/1.2.3.4/tcp/1']],
+    ['[network]\nlisten = ["none", "/ip4/0.0.0.0/tcp/1"]', 'network.listen', ['none', '/ip4/0.0.0.0/tcp/1']],
     ['[engine]\nbackend = "abacus"', 'engine.backend', 'abacus'],
     ['[engine]\nthreads = 1.5', 'engine.threads', 1.5],
     ['[share]\nmemory = "lots"', 'share.memory', 'lots'],

@@ -1,0 +1,135 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { RELAY_PROTOCOL } from '../../../protocol/ids.js'
+import type { LayerRange } from '../../../node/models/types.js'
+import { openRelay } from '../../../node/pipeline/relay-link.js'
+import type { RingSessionParts, SessionPlan, SessionStage } from '../../../node/pipeline/ring-session.js'
+import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
+import { localStage, remoteStage } from '../../../node/pipeline/stage-channel.js'
+import { StageHost } from '../../../node/pipeline/stage-host.js'
+import { serveRelay, serveStage } from '../../../node/pipeline/stage-streams.js'
+import { yamuxPair } from '../swarm/stream-pair.js'
+import { LayerEngine, VOCABULARY } from './layer-engine.js'
+
+export const MANIFEST = 'ab'.repeat(32)
+export const LAYERS = 6
+export const ORIGIN = 'origin'
+
+export interface ToyNode {
+  peer: string
+  engine: LayerEngine
+  shards: ShardRegistry
+  host: StageHost
+}
+
+export interface ToyNodeOptions {
+  range: LayerRange
+  context?: number
+  sequences?: number
+  batch?: number
+}
+
+/** A stream between two nodes, as the test may break it. */
+export interface OpenStream {
+  from: string
+  to: string
+  protocol: string
+  near: Stream
+  far: Stream
+}
+
+/**
+ * Nodes with toy engines and the pipeline's real parts, connected by in-memory Yamux streams. `origin` is a node like the
+ * others and may have layers too.
+ */
+export class ToyMesh {
+  readonly nodes = new Map<string, ToyNode>()
+  readonly streams: OpenStream[] = []
+  /** Which streams fail to open. */
+  unreachable: (stream: Pick<OpenStream, 'from' | 'to' | 'protocol'>) => boolean = () => false
+  readonly pinged: string[] = []
+  ping: (peer: string) => Promise<unknown> = () => Promise.resolve(0.001)
+  now: () => number = () => performance.now()
+
+  async add(peer: string, { range, context = 512, sequences = 4, batch = 64 }: ToyNodeOptions): Promise<ToyNode> {
+    const engine = new LayerEngine()
+    const shards = new ShardRegistry({ engine }, { context, sequences, batch })
+    const host = new StageHost({
+      shards,
+      openRelay: async (target, onLost) => openRelay({ swarm: this.#swarmOf(peer) }, target, onLost),
+      now: () => this.now()
+    })
+    engine.addEventListener('lost', () => {
+      host.engineLost()
+      shards.engineLost()
+    })
+    await shards.serve({ manifest: MANIFEST, file: { file: peer, architecture: 'toy', ...range, layers: LAYERS } })
+    engine.steps.length = 0
+    engine.released.length = 0
+    const node = { peer, engine, shards, host }
+    this.nodes.set(peer, node)
+    return node
+  }
+
+  node(peer: string): ToyNode {
+    const node = this.nodes.get(peer)
+    if (node === undefined) throw new Error(`no node ${peer}`)
+    return node
+  }
+
+  /** What an origin at `origin` needs. */
+  get parts(): RingSessionParts {
+    return {
+      openChannel: async (stage, handlers, options) =>
+        stage.local
+          ? localStage(this.node(ORIGIN).host, ORIGIN, handlers)
+          : remoteStage({ swarm: this.#swarmOf(ORIGIN) }, stage, handlers, options),
+      ping: async peer => {
+        this.pinged.push(peer)
+        return this.ping(peer)
+      },
+      now: () => this.now()
+    }
+  }
+
+  /** The route through these nodes in this order, each left where the next one begins. */
+  plan(peers: readonly string[], options: Partial<SessionPlan> = {}): SessionPlan {
+    const ranges = peers.map(peer => this.node(peer).shards.list()[0]?.facts.range ?? { start: 0, end: LAYERS })
+    const stages = peers.map((peer, i): SessionStage => {
+      const { start, end } = ranges[i] ?? { start: 0, end: LAYERS }
+      return { peer, start, end, leave: ranges[i + 1]?.start ?? end, local: peer === ORIGIN, addresses: [] }
+    })
+    return { manifest: MANIFEST, vocabulary: VOCABULARY, stages, context: 128, dtype: 'f16', ...options }
+  }
+
+  /** Nothing of any session is left on any node. */
+  get idle(): boolean {
+    return [...this.nodes.values()].every(
+      ({ host, engine, shards }) =>
+        host.sessions === 0 && engine.held === 0 && shards.list().every(({ sessions }) => sessions === 0)
+    )
+  }
+
+  stop(): void {
+    for (const { near } of this.streams) near.abort(new Error('the test is over'))
+    for (const { host } of this.nodes.values()) host.stop()
+  }
+
+  #swarmOf(from: string): { openStream: (to: string, protocol: string) => Promise<Stream> } {
+    return {
+      openStream: async (to, protocol) => {
+        if (this.unreachable({ from, to, protocol })) throw new Error(`${to} cannot be reached from ${from}`)
+        const { host } = this.node(to)
+        const [near, far] = await yamuxPair()
+        this.streams.push({ from, to, protocol, near, far })
+        if (protocol === RELAY_PROTOCOL) void serveRelay(host)(far)
+        else void serveStage(host)(far, connectionFrom(from))
+        return near
+      }
+    }
+  }
+}
+
+/** As much of a connection as a handler looks at. */
+export function connectionFrom(peer: string): Connection {
+  return { remotePeer: { toString: () => peer } } as unknown as Connection
+}
