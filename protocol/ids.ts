@@ -6,6 +6,11 @@ export const STAGE_PROTOCOL = '/flambeau/stage/1.0.0'
 export const RELAY_PROTOCOL = '/flambeau/relay/1.0.0'
 export const PIECES_PROTOCOL = '/flambeau/pieces/1.0.0'
 
+/** What is hashed like `providerKey` to name the providers that are nodes of a swarm. */
+export function swarmKey(swarmId: string): string {
+  return `/flambeau/${swarmId}/nodes`
+}
+
 /** The Kademlia protocol of one swarm, so that swarms neither mix nor touch the public IPFS DHT. */
 export function kadProtocol(swarmId: string): string {
   return `/flambeau/${swarmId}/kad/1.0.0`

@@ -19,7 +19,8 @@ export const StatusCode = {
   LEAVING: 15,
   UNSUPPORTED: 16,
   WRONG_SWARM: 17,
-  INTERNAL: 18
+  INTERNAL: 18,
+  OUT_OF_RANGE: 19
 } as const
 
 export type StatusName = keyof typeof StatusCode

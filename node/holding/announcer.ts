@@ -9,7 +9,7 @@ const REFRESH_MS = 15_000
 
 export interface AnnouncerParts {
   swarm: Pick<Swarm, 'announce'>
-  store: ModelStore
+  store: Pick<ModelStore, 'list' | 'heldRanges'>
   shards: ShardRegistry
 }
 

@@ -18,9 +18,9 @@ const RETRY_MS = 30_000
 export interface HoldingsParts {
   store: ModelStore
   shards: ShardRegistry
-  library: ModelLibrary
+  library: Pick<ModelLibrary, 'header' | 'range'>
   directory: Directory
-  logger: Logger
+  logger: Pick<Logger, 'info' | 'warn'>
 }
 
 export interface HoldingsSettings {
@@ -97,8 +97,11 @@ export class Holdings extends EventTarget {
   }
 
   readonly #settle = (): void => {
-    clearTimeout(this.#settling)
-    this.#settling = setTimeout(() => this.#look(), SETTLE_MS)
+    // Not put off by further changes: a busy directory would never be looked at.
+    this.#settling ??= setTimeout(() => {
+      this.#settling = undefined
+      this.#look()
+    }, SETTLE_MS)
   }
 
   #look(): void {

@@ -1,15 +1,16 @@
 import type { ShareEvent, ShareRequest } from '../control/contract.js'
-import type { EngineProcess } from '../engine/engine.js'
+import type { Engine } from '../engine/types.js'
 import { readGguf } from '../models/gguf.js'
 import { buildManifest } from '../models/manifest.js'
 import { findCuts, type SplitProgress } from '../models/split-check.js'
+import type { SplitEngine } from '../models/split-run.js'
 import type { ModelStore } from '../models/store.js'
 import { EventQueue } from './event-queue.js'
 
 export interface SharerParts {
   store: ModelStore
   /** An engine of its own: a check may crash it. */
-  makeEngine: () => EngineProcess
+  makeEngine: () => SplitEngine & Pick<Engine, 'start' | 'stop'>
   /** Called with the manifest hash once the model is in the store. */
   onShared: (manifest: string) => void
 }

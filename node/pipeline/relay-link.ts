@@ -48,6 +48,10 @@ export async function openRelay(
       admitted.reject(fault)
       relay.abort(fault)
     },
+    onEnd: () => {
+      // A reset ends it too, and says more.
+      if (stream.status === 'open') admitted.reject(new Error('the next stage ended the relay stream'))
+    },
     onClose: error => {
       const lost = error ?? new Error('the next stage closed the relay stream')
       admitted.reject(lost)

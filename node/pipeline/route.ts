@@ -31,24 +31,13 @@ export interface RouteInput {
 export function chooseRoute(input: RouteInput): SessionStage[] {
   const nodes = input.nodes.filter(usable)
   const connected = nodes.filter(({ path }) => path !== 'unconnected')
+  const near = planOver(connected, input)
+  const all = near.kind === 'route' ? near : planOver(nodes, input)
   // What records say of free room is seconds old: it chooses between ways, and where it leaves none, the stages decide.
-  const plan = firstRoute([
-    () => planOver(connected, input),
-    () => planOver(nodes, input),
-    () => planOver(nodes.map(withRoom), input)
-  ])
-  if (plan.kind !== 'route') throw noRoute(plan, input)
+  const plan = all.kind === 'blocked' ? planOver(nodes.map(withRoom), input) : all
+  if (plan.kind !== 'route') throw noRoute(all.kind === 'blocked' ? all : plan, input)
   const addresses = new Map(nodes.map(({ peer, record }) => [peer, record.addresses]))
   return plan.stages.map(stage => ({ ...stage, addresses: addresses.get(stage.peer) ?? [] }))
-}
-
-function firstRoute(plans: readonly (() => RoutePlan)[]): RoutePlan {
-  let plan: RoutePlan = { kind: 'blocked', reasons: [] }
-  for (const next of plans) {
-    plan = next()
-    if (plan.kind === 'route') break
-  }
-  return plan
 }
 
 /** The node as it will be once its sessions are over. */

@@ -40,12 +40,19 @@ export async function remoteStage(
 ): Promise<StageChannel> {
   const stream = await swarm.openStream(peer, STAGE_PROTOCOL, { addresses, signal })
   let closing = false
+  const lose = (error: Error): void => {
+    if (closing) return
+    closing = true
+    onLost(error)
+  }
   const channel = frames(stream, {
     maxFrameBytes: MAX_STAGE_FRAME_BYTES,
     onFrame: frame => onReply(decodeStageReply(frame)),
-    onClose: error => {
-      if (!closing) onLost(error ?? new Error('it closed the stream'))
-    }
+    onEnd: () => {
+      // No answer will come any more. A reset ends it too, and says more.
+      if (stream.status === 'open') lose(new Error('it ended the stream'))
+    },
+    onClose: error => lose(error ?? new Error('it closed the stream'))
   })
   return {
     send: request => void channel.send(encodeStageRequest(request)),

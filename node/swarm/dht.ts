@@ -3,7 +3,7 @@ import { CID } from 'multiformats/cid'
 import * as raw from 'multiformats/codecs/raw'
 import { sha256 } from 'multiformats/hashes/sha2'
 import { asError } from '../../protocol/errors.js'
-import { LAYERS_PER_BUCKET, nodeRecordKey, providerKey } from '../../protocol/ids.js'
+import { LAYERS_PER_BUCKET, nodeRecordKey, providerKey, swarmKey } from '../../protocol/ids.js'
 import type { HeldModel } from '../../protocol/node-record.js'
 import { deadline } from '../deadline.js'
 import type { LogSink } from './libp2p-logger.js'
@@ -27,7 +27,7 @@ export class SwarmDht {
   constructor({ dht, logger }: { dht: () => KadDHT; logger: LogSink }, { swarm }: { swarm: string }) {
     this.#kad = dht
     this.#logger = logger
-    this.#swarmKey = `/flambeau/${swarm}/nodes`
+    this.#swarmKey = swarmKey(swarm)
   }
 
   /** Stores a peer's envelope at the nodes nearest to its key. */

@@ -2,12 +2,9 @@ import type { PrivateKey } from '@libp2p/interface'
 import { peerIdFromPublicKey } from '@libp2p/peer-id'
 import { RecordEnvelope } from '@libp2p/peer-record'
 import { NODE_RECORD_DOMAIN, NODE_RECORD_PAYLOAD_TYPE } from '../../protocol/ids.js'
-import { MAX_NODE_RECORD_BYTES, NODE_RECORD_LIFETIME_MS } from '../../protocol/limits.js'
+import { MAX_CLOCK_SKEW_MS, MAX_NODE_RECORD_BYTES, NODE_RECORD_LIFETIME_MS } from '../../protocol/limits.js'
 import { decodeNodeRecord, encodeNodeRecord, type NodeRecord } from '../../protocol/node-record.js'
 import { SwarmError } from './errors.js'
-
-/** Two clocks may differ by this much before a fresh record counts as expired or as of too long a life. */
-export const CLOCK_TOLERANCE_MILLISECONDS = 60_000
 
 const PAYLOAD_TYPE = new TextEncoder().encode(NODE_RECORD_PAYLOAD_TYPE)
 
@@ -52,7 +49,7 @@ export async function openRecord(envelope: Uint8Array, rules: RecordRules): Prom
 
 /** True for a record that no longer counts. */
 export function hasExpired(record: NodeRecord, now: number): boolean {
-  return record.expires + CLOCK_TOLERANCE_MILLISECONDS < now
+  return record.expires + MAX_CLOCK_SKEW_MS < now
 }
 
 async function certify(envelope: Uint8Array): Promise<RecordEnvelope> {
@@ -69,7 +66,7 @@ function checkTimes(record: NodeRecord, now: number): void {
       details: { expires: record.expires, now }
     })
   }
-  const latest = now + NODE_RECORD_LIFETIME_MS + CLOCK_TOLERANCE_MILLISECONDS
+  const latest = now + NODE_RECORD_LIFETIME_MS + MAX_CLOCK_SKEW_MS
   if (record.expires > latest || record.sequence > latest) {
     throw invalid(`the record is from the future or lives longer than ${NODE_RECORD_LIFETIME_MS} ms`)
   }

@@ -30,6 +30,8 @@ import type { Announcement, StreamHandlerOptions, Swarm } from './types.js'
 const MAX_INBOUND_STREAMS = 256
 /** The record and the providers go to the DHT this often, and when what they say of layers changes. */
 const DHT_MILLISECONDS = 60_000
+/** Stopping tells the neighbours, as long as they take no longer than this. */
+const GOODBYE_MILLISECONDS = 1_000
 /** Stopping waits this long for connections to close. */
 const STOP_MILLISECONDS = 5_000
 /** Connections below which discovered peers are dialled. */
@@ -233,6 +235,7 @@ export class SwarmNode implements Swarm {
   }
 
   async #stop(): Promise<void> {
+    await within(GOODBYE_MILLISECONDS, this.#sayGoodbye())
     const network = this.#network
     this.#network = undefined
     this.directory.stop()
@@ -244,6 +247,13 @@ export class SwarmNode implements Swarm {
     network.hello.stop()
     await within(STOP_MILLISECONDS, Promise.resolve(network.libp2p.stop()))
     await network.datastore?.close()
+  }
+
+  /** Otherwise the others would offer this node's layers until its record expires. */
+  async #sayGoodbye(): Promise<void> {
+    if (this.#network === undefined || this.#announcement === undefined || this.#settings.clientOnly) return
+    this.#publisher.announce({ ...this.#announcement, state: 'draining', models: [] })
+    await this.directory.tell()
   }
 
   #started(): Network {

@@ -136,6 +136,8 @@ it('a model that nobody offers has exit code 4, and the models that there are', 
 
 it('a node that stops in order is missed at once', async () => {
   expect(await mesh.node(1).process.stop()).toMatchObject({ code: 0 })
+  const [model] = await mesh.node(0).service.models()
+  expect(model).toMatchObject({ name: 'babble', complete: false, missing: [{ start: 3, end: 6 }] })
   const { code, stderr } = await mesh.run(0, ['run', 'babble', '--raw', 'the'])
   expect(stderr).toMatch(/layers 3-6/)
   expect(code).toBe(5)

@@ -36,15 +36,14 @@ describe('three nodes with pinned layers', () => {
   let france: number[] | undefined
 
   beforeAll(async () => {
-    const { file } = (folder = await temporaryFolder())
-    const tiny = ARCHITECTURES.map(architecture => writeTinyModel(file(`${architecture}.gguf`), { architecture }))
+    const created = (folder = await temporaryFolder())
+    const tiny = ARCHITECTURES.map(architecture =>
+      writeTinyModel(created.file(`${architecture}.gguf`), { architecture })
+    )
     files = (await Promise.all(tiny)).map(model => model.file)
     mesh = await startMesh({
       nodes: [{ layers: '0-3' }, { layers: '3-6' }, { layers: '6-8' }],
-      models: [
-        { file: EMBER, name: 'ember' },
-        ...ARCHITECTURES.map((name, i) => ({ name, file: files[i] ?? '' }))
-      ]
+      models: [{ file: EMBER, name: 'ember' }, ...ARCHITECTURES.map((name, i) => ({ name, file: files[i] ?? '' }))]
     })
     ;[france] = await alone(EMBER, [greedy('ember', FRANCE)])
   })

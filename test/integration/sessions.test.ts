@@ -80,9 +80,12 @@ async function everythingIsFree(): Promise<void> {
 describe('several sessions at a time', () => {
   it('do not mix', async () => {
     const prompts = ['What is the capital of France?', 'Can you explain how Flambeau works?']
-    const requests = prompts.map(
-      (prompt): GenerateRequest => ({ model: 'ember', prompt, sampling: { temperature: 0, seed: 0 }, dtype: 'f32' })
-    )
+    const requests = prompts.map((prompt): GenerateRequest => ({
+      model: 'ember',
+      prompt,
+      sampling: { temperature: 0, seed: 0 },
+      dtype: 'f32'
+    }))
     await using whole = await wholeModel(EMBER)
     const expected = [await whole.answer(at(requests, 0), 3), await whole.answer(at(requests, 1), 3)]
     const streams = requests.map((request, i) => mesh.node(i).service.generate(request)[Symbol.asyncIterator]())
@@ -143,7 +146,9 @@ describe('Ctrl+C', () => {
 
 describe('limits of an answer', () => {
   it('a prompt longer than the context is told with both numbers', async () => {
-    const { code, stderr } = await mesh.run(0, ['run', 'ember', '-'], { input: 'Tell me about the river. '.repeat(400) })
+    const { code, stderr } = await mesh.run(0, ['run', 'ember', '-'], {
+      input: 'Tell me about the river. '.repeat(400)
+    })
     expect(code).toBe(9)
     expect(stderr).toMatch(/prompt has \d{4} tokens.* room for 512 /)
   })
@@ -163,19 +168,19 @@ function at<T>(items: readonly T[], index: number): T {
   return item
 }
 
-async function untilText(stream: AsyncIterator<GenerateEvent>): Promise<number[]> {
+async function untilText(stream: AsyncIterator<GenerateEvent, unknown>): Promise<number[]> {
   for (;;) {
-    const { value, done } = await stream.next()
-    if (done === true) throw new Error('the answer ended before it began')
-    if (value.event === 'text') return value.tokens
+    const next = await stream.next()
+    if (next.done === true) throw new Error('the answer ended before it began')
+    if (next.value.event === 'text') return next.value.tokens
   }
 }
 
-async function remaining(stream: AsyncIterator<GenerateEvent>): Promise<number[]> {
+async function remaining(stream: AsyncIterator<GenerateEvent, unknown>): Promise<number[]> {
   const tokens: number[] = []
   for (;;) {
-    const { value, done } = await stream.next()
-    if (done === true) return tokens
-    if (value.event === 'text') tokens.push(...value.tokens)
+    const next = await stream.next()
+    if (next.done === true) return tokens
+    if (next.value.event === 'text') tokens.push(...next.value.tokens)
   }
 }

@@ -65,12 +65,13 @@ describe('a closed swarm', () => {
 
   it('answers a member, and tells a stranger that nobody answers', async () => {
     const command = ['run', 'tiny', '--max-tokens', '4', 'the']
-    const member = await mesh.member()
-    expect((await member.json<Answer>(command)).tokens).toHaveLength(4)
     await using stranger = await flambeauHome()
     const membership = withOtherKey(membershipFromInvitation(mesh.invitation))
     await saveMembership(join(stranger.path, 'swarm.json'), membership)
-    const { code, stderr } = await stranger.run(command)
+    const refused = stranger.run(command)
+    const member = await mesh.member()
+    expect((await member.json<Answer>(command)).tokens).toHaveLength(4)
+    const { code, stderr } = await refused
     expect(code).toBe(7)
     expect(stderr).toMatch(/No node of the swarm "mesh" answers/)
   })

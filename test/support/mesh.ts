@@ -154,6 +154,7 @@ class ProcessMesh implements Mesh {
   }
 
   async complete(name: string): Promise<void> {
+    const t0 = performance.now()
     const running = this.nodes.filter(({ process }) => !process.hasEnded)
     await waitFor(
       async () => {
@@ -165,6 +166,8 @@ class ProcessMesh implements Mesh {
       const logs = running.map(({ process }) => process.output().stderr)
       throw new Error(`${name} did not become complete:\n${logs.join('\n---\n')}`, { cause })
     })
+    if (performance.now() - t0 > 15000)
+      console.log('SLOW', running.map(({ process }) => process.output().stderr).join('---\n'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

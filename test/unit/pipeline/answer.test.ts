@@ -33,9 +33,13 @@ function saying(tokens: readonly number[], rowsPerStep = 64) {
 }
 
 async function eventsOf(tokens: readonly number[], options: Partial<AnswerOptions> = {}): Promise<AnswerEvent[]> {
-  const events: AnswerEvent[] = []
-  for await (const event of answer(saying(tokens).session, TOKENIZER, { ...OPTIONS, ...options })) events.push(event)
-  return events
+  return read(answer(saying(tokens).session, TOKENIZER, { ...OPTIONS, ...options }))
+}
+
+async function read(events: AsyncIterable<AnswerEvent>): Promise<AnswerEvent[]> {
+  const all: AnswerEvent[] = []
+  for await (const event of events) all.push(event)
+  return all
 }
 
 const summary = (events: readonly AnswerEvent[]): [string, string | undefined] => {
@@ -72,7 +76,7 @@ describe('an answer', () => {
 
   it('asks for one token after the other, each at the next position', async () => {
     const { requests, session } = saying([1, 2, END])
-    for await (const event of answer(session, TOKENIZER, { ...OPTIONS, prompt: Uint32Array.of(7, 8) })) void event
+    await read(answer(session, TOKENIZER, { ...OPTIONS, prompt: Uint32Array.of(7, 8) }))
     expect(requests.map(({ tokens, position }) => [[...tokens], position])).toEqual([
       [[7, 8], 0],
       [[1], 2],
@@ -83,7 +87,7 @@ describe('an answer', () => {
   it('wants candidates for the last row of a prompt only', async () => {
     const { requests, session } = saying([END], 40)
     const prompt = Uint32Array.from({ length: 100 }, (_, i) => i)
-    for await (const event of answer(session, TOKENIZER, { ...OPTIONS, prompt, context: 200 })) void event
+    await read(answer(session, TOKENIZER, { ...OPTIONS, prompt, context: 200 }))
     expect(requests.map(({ tokens, want }) => [tokens.length, want.rows])).toEqual([
       [40, 0],
       [40, 0],

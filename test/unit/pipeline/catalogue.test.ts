@@ -143,10 +143,17 @@ describe('a route', () => {
     expect(route([first, far, near]).map(({ peer }) => peer)).toEqual(['a', 'near'])
   })
 
-  it('does not exist where nobody has room, and says why', () => {
-    const nodes = [nodeView('a', [held({ shards: [shard(0, 6, { freeSessions: 0 })] })])]
-    expect(() => route(nodes)).toThrow(expect.objectContaining({ code: 'NO_ROUTE' }))
-    expect(() => route(nodes)).toThrow('busy')
-    expect(() => route(halves(), [], 1_000)).toThrow('context')
+  it('takes a node that has room before one that says it has none, which is asked only where all others lack', () => {
+    const full = nodeView('a', [held({ shards: [shard(0, 6, { freeSessions: 0 })] })])
+    const slow = nodeView('slow', [held({ shards: [shard(0, 6, { secondsPerLayer: 0.5 })] })])
+    expect(route([full, slow]).map(({ peer }) => peer)).toEqual(['slow'])
+    expect(route([full]).map(({ peer }) => peer)).toEqual(['a'])
+    expect(route(halves(), [], 1_000).map(({ peer }) => peer)).toEqual(['a', 'b'])
+  })
+
+  it('does not exist where shards do not meet, and says why', () => {
+    const nodes = [nodeView('a', [held({ shards: [shard(0, 6)] })]), nodeView('b', [held({ shards: [shard(3, 6)] })])]
+    expect(() => route(nodes, ['a'])).toThrow(expect.objectContaining({ code: 'NO_ROUTE' }))
+    expect(() => route(nodes, ['a'])).toThrow('excluded')
   })
 })

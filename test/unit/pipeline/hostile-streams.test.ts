@@ -206,9 +206,9 @@ describe('the stage protocol', () => {
     channel.pause()
     const want = { rows: 64, candidates: 61, ids: new Array<number>(1_024).fill(1), logSumExp: false }
     const rows = new Array<number>(64 * 4).fill(1)
-    let over = false
-    void served.then(() => (over = true))
-    for (let n = 1; !over && n * 500_000 < 10 * MAX_UNSENT_BYTES; n++) {
+    const state = { over: false }
+    void served.then(() => (state.over = true))
+    for (let n = 1; !state.over && n * 500_000 < 10 * MAX_UNSENT_BYTES; n++) {
       channel.send(encodeStageRequest({ type: 'step', step: hiddenStep(n, 0, rows, want) }))
       await settled()
     }

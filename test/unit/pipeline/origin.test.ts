@@ -202,27 +202,42 @@ describe('Origin, when something is wrong', () => {
     await expect(eventsOf(origin, request())).rejects.toMatchObject({ code: 'AMBIGUOUS_MODEL' })
   })
 
-  it('takes another holder when one refuses, and another when one cannot be reached', async () => {
-    const { origin, mesh } = await swarm({ ...HALVES, full: [0, 3], gone: [3, 6] })
-    mesh.node('full').host.stop()
+  it('takes another holder when one is leaving, and another when one cannot be reached', async () => {
+    const { origin, mesh } = await swarm({ a: [0, 3], aa: [0, 3], b: [3, 6], bb: [3, 6] })
     mesh.node('a').host.stop()
-    await mesh.add('spare', { range: { start: 0, end: 3 } })
-    await expect(eventsOf(origin, request())).rejects.toMatchObject({ code: 'STAGE_LOST' })
-    const again = await swarm({ a: [0, 3], aa: [0, 3], b: [3, 6], bb: [3, 6] })
-    again.mesh.node('a').host.stop()
-    again.mesh.unreachable = ({ to }) => to === 'b'
-    const [route, ...rest] = await eventsOf(again.origin, request())
+    mesh.unreachable = ({ to }) => to === 'b'
+    const [route, ...rest] = await eventsOf(origin, request())
     expect(route).toMatchObject({ stages: [{ peer: 'aa' }, { peer: 'bb' }] })
     expect(rest.at(-1)).toMatchObject({ event: 'done' })
-    await idle(again.mesh)
+    await idle(mesh)
   })
 
-  it('says why the last route failed rather than that none is left', async () => {
+  it('takes another holder when one is busy, and says NO_ROUTE when all are', async () => {
+    const { origin, mesh } = await swarm({ a: [0, 6], aa: [0, 6] })
+    const take = (peer: string): unknown => mesh.node(peer).shards.list()[0]?.reserve(500)
+    take('a')
+    expect((await eventsOf(origin, request()))[0]).toMatchObject({ stages: [{ peer: 'aa' }] })
+    await vi.waitFor(() => expect(mesh.node('aa').shards.list()[0]?.sessions).toBe(0))
+    take('aa')
+    await expect(eventsOf(origin, request())).rejects.toMatchObject({ code: 'NO_ROUTE', details: { status: 'BUSY' } })
+  })
+
+  it('says which layers are left with nobody when the last holder is gone', async () => {
     const { origin, mesh } = await swarm(HALVES)
     mesh.node('b').host.stop()
     await expect(eventsOf(origin, request())).rejects.toMatchObject({
-      code: 'STAGE_LOST',
-      details: { peer: 'b', status: 'LEAVING' }
+      code: 'INCOMPLETE_MODEL',
+      details: { missing: [{ start: 3, end: 6 }] }
+    })
+    await vi.waitFor(() => expect(mesh.node('a').host.sessions).toBe(0))
+  })
+
+  it('says why the last route failed where a holder is still there', async () => {
+    const { origin, mesh } = await swarm(HALVES)
+    await mesh.node('b').shards.withdraw(MANIFEST)
+    await expect(eventsOf(origin, request())).rejects.toMatchObject({
+      code: 'STAGE_REFUSED',
+      details: { peer: 'b', status: 'UNKNOWN_MODEL' }
     })
     await vi.waitFor(() => expect(mesh.node('a').host.sessions).toBe(0))
   })

@@ -212,7 +212,7 @@ describe('a stage that says nothing', () => {
   })
 
   it('leaves no timer behind when sending a step is what ends the session', async () => {
-    const route = scriptedRoute(1, (request, index) =>
+    const route = scriptedRoute(1, request =>
       request.type === 'step' ? { type: 'fault', fault: { code: 'CONTEXT_FULL', message: '' } } : starOnly(request)
     )
     const session = await openScripted(route)

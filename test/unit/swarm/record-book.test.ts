@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createIdentity } from '../../../node/swarm/identity.js'
 import { RecordBook } from '../../../node/swarm/record-book.js'
-import { CLOCK_TOLERANCE_MILLISECONDS } from '../../../node/swarm/record.js'
+import { MAX_CLOCK_SKEW_MS } from '../../../protocol/limits.js'
 import { envelope, NOW, SWARM } from './records.js'
 
 interface Clock {
@@ -68,7 +68,7 @@ describe('RecordBook', () => {
   it('forgets records that expire and then no longer guards them', async () => {
     const { book, clock, changes } = createBook()
     await book.learn(await envelope())
-    clock.now = NOW + 180_000 + CLOCK_TOLERANCE_MILLISECONDS
+    clock.now = NOW + 180_000 + MAX_CLOCK_SKEW_MS
     book.sweep()
     expect(book.entries()).toHaveLength(1)
     clock.now += 1

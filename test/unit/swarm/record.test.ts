@@ -2,7 +2,8 @@ import { RecordEnvelope } from '@libp2p/peer-record'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createIdentity } from '../../../node/swarm/identity.js'
-import { CLOCK_TOLERANCE_MILLISECONDS, hasExpired, openRecord } from '../../../node/swarm/record.js'
+import { hasExpired, openRecord } from '../../../node/swarm/record.js'
+import { MAX_CLOCK_SKEW_MS } from '../../../protocol/limits.js'
 import { encodeNodeRecord } from '../../../protocol/node-record.js'
 import { envelope, nodeRecord, NOW, SWARM } from './records.js'
 
@@ -64,7 +65,7 @@ describe('openRecord', () => {
   })
 
   it('refuses an expired record, but allows for clocks that differ a little', async () => {
-    const expires = NOW - CLOCK_TOLERANCE_MILLISECONDS
+    const expires = NOW - MAX_CLOCK_SKEW_MS
     const late = await envelope({ sequence: expires - 1000, expires })
     expect(hasExpired((await openRecord(late, rules)).record, NOW)).toBe(false)
     const expired = await envelope({ sequence: expires - 1000, expires: expires - 1 })

@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Holdings, type HoldingsSettings } from '../../../node/holding/holdings.js'
+import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
+import type { NodeView } from '../../../node/swarm/types.js'
+import { LayerEngine } from '../pipeline/layer-engine.js'
+import { held, nodeView } from '../pipeline/swarm-views.js'
+import { MODEL_LAYERS, models, type Models } from './models.js'
+
+const RETRY_MS = 30_000
+
+class Views extends EventTarget {
+  views: NodeView[] = []
+
+  nodes(): NodeView[] {
+    return this.views
+  }
+
+  refresh(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  show(...views: NodeView[]): void {
+    this.views = views
+    this.dispatchEvent(new Event('change'))
+  }
+}
+
+let model: Models
+const running: Holdings[] = []
+
+beforeEach(async () => {
+  model = await models()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] })
+})
+
+afterEach(async () => {
+  for (const holdings of running.splice(0)) await holdings.stop()
+  vi.useRealTimers()
+  await model[Symbol.asyncDispose]()
+})
+
+function node(settings: Partial<HoldingsSettings> = {}) {
+  const engine = new LayerEngine()
+  const shards = new ShardRegistry({ engine }, { context: 64, sequences: 2, batch: 16 })
+  const directory = new Views()
+  const logger = { info: vi.fn(), warn: vi.fn() }
+  const { store, library } = model
+  const holdings = new Holdings(
+    { store, shards, library, directory, logger },
+    { memoryBytes: 1e9, layers: undefined, context: 64, ...settings }
+  )
+  running.push(holdings)
+  return { engine, shards, directory, logger, holdings }
+}
+
+/** Somebody who has all pieces of the model and serves nothing. */
+const offer = (): NodeView =>
+  nodeView('owner', [
+    held({ manifest: model.id, name: 'Tiny', layers: MODEL_LAYERS, cuts: [2, 4, 6], pieces: [{ start: 0, end: 8 }] })
+  ])
+
+const WHOLE = { start: 0, end: 8 }
+
+describe('Holdings', () => {
+  it('fetches, loads and serves what the swarm offers, and shows what it does meanwhile', async () => {
+    const { holdings, directory, shards } = node()
+    const tasks: string[] = []
+    holdings.addEventListener('change', () => tasks.push(holdings.tasks.map(({ what }) => what).join()))
+    holdings.start()
+    directory.show(offer())
+    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    expect(shards.find(model.id, 0, 8)?.facts.range).toEqual(WHOLE)
+    await vi.waitFor(() => expect(holdings.tasks).toEqual([]))
+    expect(tasks).toEqual(['fetching', '', 'loading', ''])
+    expect(holdings.usedBytes).toBeGreaterThan(0)
+    expect(model.store.get(model.id)?.shards.map(({ range }) => range)).toEqual([WHOLE])
+  })
+
+  it('serves what is in the store, although nobody is there', async () => {
+    const first = node({ layers: { start: 2, end: 6 } })
+    await first.holdings.hold(model.id)
+    await first.holdings.stop()
+    const second = node()
+    second.holdings.start()
+    await vi.waitFor(() => expect(second.shards.list()).toHaveLength(1))
+    expect(second.shards.list()[0]?.facts.range).toEqual({ start: 2, end: 6 })
+  })
+
+  it('holds a model once, however often it is asked', async () => {
+    const { holdings, engine, directory } = node()
+    holdings.start()
+    directory.show(offer())
+    const ranges = await Promise.all([holdings.hold(model.id), holdings.hold(model.id)])
+    expect(ranges).toEqual([WHOLE, WHOLE])
+    expect(engine.loaded).toBe(1)
+  })
+
+  it('waits for an engine that restarts instead of loading a second shard', async () => {
+    const { holdings, engine, shards, directory } = node()
+    await holdings.hold(model.id)
+    holdings.start()
+    engine.addEventListener('lost', () => shards.engineLost())
+    engine.crash()
+    directory.show(offer())
+    await vi.advanceTimersByTimeAsync(RETRY_MS)
+    expect(await holdings.hold(model.id)).toEqual(WHOLE)
+    engine.revive()
+    await shards.engineReady()
+    expect([shards.list().length, engine.loaded]).toEqual([1, 1])
+  })
+
+  it('does not hold more than the owner gives', async () => {
+    const { holdings } = node({ memoryBytes: 1_000 })
+    await expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'MEMORY_TOO_SMALL' })
+    expect([holdings.usedBytes, holdings.tasks]).toEqual([0, []])
+  })
+
+  it('goes on after a failure, and tries again after a while', async () => {
+    const { holdings, shards, directory, logger } = node()
+    model.beforeRange.run = () => Promise.reject(new Error('nobody has the pieces'))
+    holdings.start()
+    directory.show(offer())
+    await vi.waitFor(() => expect(logger.warn).toHaveBeenCalledTimes(1))
+    expect(logger.warn.mock.lastCall?.[0]).toMatchObject({ reason: 'nobody has the pieces' })
+    directory.show(offer())
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(logger.warn).toHaveBeenCalledTimes(1)
+    model.beforeRange.run = () => undefined
+    await vi.advanceTimersByTimeAsync(RETRY_MS)
+    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    expect(holdings.tasks).toEqual([])
+  })
+
+  it('fetches and loads again a shard that a restarted engine could not load', async () => {
+    const { holdings, engine, shards, directory } = node()
+    await holdings.hold(model.id)
+    const used = holdings.usedBytes
+    holdings.start()
+    engine.addEventListener('lost', () => shards.engineLost())
+    engine.crash()
+    engine.revive()
+    engine.beforeLoad = () => Promise.reject(new Error('out of memory'))
+    await expect(shards.engineReady()).rejects.toBeInstanceOf(AggregateError)
+    engine.beforeLoad = () => undefined
+    directory.show(offer())
+    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    await vi.waitFor(() => expect(holdings.usedBytes).toBe(used))
+  })
+
+  it('forgets a model that is removed, and does not hold it again by itself', async () => {
+    const { holdings, engine, shards, directory } = node()
+    holdings.start()
+    directory.show(offer())
+    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    await holdings.remove(model.id)
+    expect([shards.list(), model.store.list(), engine.loaded, holdings.usedBytes]).toEqual([[], [], 0, 0])
+    directory.show(offer())
+    await vi.advanceTimersByTimeAsync(2 * RETRY_MS)
+    expect(shards.list()).toEqual([])
+    expect(await holdings.hold(model.id)).toEqual(WHOLE)
+  })
+
+  it('stops in the middle of a fetch, without a warning and without trying again', async () => {
+    const { holdings, directory, logger } = node()
+    model.beforeRange.run = signal =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error))
+      })
+    holdings.start()
+    directory.show(offer())
+    await vi.waitFor(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))
+    await holdings.stop()
+    await holdings.stop()
+    expect(holdings.tasks).toEqual([])
+    expect(logger.warn).not.toHaveBeenCalled()
+    await expect(holdings.hold(model.id)).rejects.toThrow('shutting down')
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})

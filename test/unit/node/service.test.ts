@@ -1,0 +1,146 @@
+import { describe, expect, it } from 'vitest'
+import type { GenerateEvent, GenerateRequest, ShareEvent, ShareRequest } from '../../../node/control/contract.js'
+import { NodeService, type NodeServiceParts } from '../../../node/service.js'
+import { createMembership } from '../../../node/swarm/membership.js'
+import { parseInvitation } from '../../../protocol/invitation.js'
+import { hostBench, connect, open } from '../pipeline/sessions.js'
+import { held, nodeView, shard } from '../pipeline/swarm-views.js'
+import { MANIFEST } from '../pipeline/toy-mesh.js'
+
+const PEER = '12D3KooWGzBmMVkQMsYZ5YKbvy1hVbQaRgJCkuPr4iFJJwYLzJ5q'
+const ADDRESS = `/ip4/192.0.2.1/tcp/4001/p2p/${PEER}`
+
+/** A node whose pipeline is real and whose other parts say what they are asked. */
+async function service({ closed = false } = {}) {
+  const { engine, shards, host } = await hostBench()
+  const log: string[] = []
+  const opened = Promise.withResolvers<undefined>()
+  const lifecycle = { isOpen: false, opened: opened.promise, stop: () => Promise.resolve(void log.push('stop')) }
+  const nodes = [nodeView(PEER, [], { path: 'self' }), nodeView('b', [held({ shards: [shard(0, 6)] })])]
+  const directory = { nodes: () => nodes, refresh: () => Promise.resolve(void log.push('refresh')) }
+  const sharing: ShareEvent[] = [
+    { event: 'progress', phase: 'reading', done: 0, total: 1 },
+    { event: 'shared', model: 'Toy', manifest: MANIFEST, layers: 6, cuts: [] }
+  ]
+  const parts = {
+    home: { path: '/home' },
+    config: { name: 'me' },
+    membership: createMembership('ours', { closed }),
+    swarm: { peer: PEER, directory, addresses: () => [ADDRESS] },
+    store: { list: () => [{ id: MANIFEST, manifest: { name: 'Toy' } }] },
+    holdings: {
+      tasks: [],
+      usedBytes: 5,
+      hold: (id: string, layers: unknown) =>
+        Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
+      remove: (id: string) => Promise.resolve(void log.push(`remove ${id}`))
+    },
+    announcer: { update: () => Promise.resolve(void log.push('announce')) },
+    origin: {
+      answering: 2,
+      generate: async function* (): AsyncGenerator<GenerateEvent> {
+        log.push('generate')
+        yield await Promise.resolve({ event: 'text' as const, text: 'hi', tokens: [1] })
+      }
+    },
+    sharer: {
+      share: async function* (): AsyncGenerator<ShareEvent> {
+        for (const event of sharing) yield await Promise.resolve(event)
+      }
+    },
+    ...{ engine, shards, host, lifecycle }
+  } as unknown as NodeServiceParts
+  const node = new NodeService(parts, { memoryBytes: 9 })
+  const open = (): void => {
+    lifecycle.isOpen = true
+    opened.resolve(undefined)
+  }
+  return { node, log, engine, host, open }
+}
+
+async function read<T>(events: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const event of events) all.push(event)
+  return all
+}
+
+const REQUEST: GenerateRequest = { model: 'toy', prompt: 'hi', sampling: {} }
+
+describe('NodeService', () => {
+  it('says how the node is', async () => {
+    const { node, engine, host, open: up } = await service()
+    connect(host).port.receive({ type: 'open', open: open() })
+    connect(host).port.receive({ type: 'close' })
+    engine.addEventListener('lost', () => undefined)
+    expect(await node.status()).toMatchObject({
+      name: 'me',
+      peer: PEER,
+      home: '/home',
+      state: 'joining',
+      peers: 1,
+      swarm: { name: 'ours', closed: false },
+      addresses: [ADDRESS],
+      engine: { state: 'ready', backend: 'cpu', restarts: 0, version: 'toy', devices: [] },
+      shards: [{ model: 'Toy', start: 0, end: 6, sessions: 1 }],
+      sessions: { served: 1, origin: 2 },
+      refused: { UNKNOWN_SESSION: 1 },
+      memoryBytes: 9,
+      usedBytes: 5
+    })
+    up()
+    engine.crash()
+    expect(await node.status()).toMatchObject({ state: 'online', engine: { state: 'restarting', restarts: 1 } })
+  })
+
+  it('asks the swarm before it shows peers and models', async () => {
+    const { node, log } = await service()
+    expect((await node.peers()).map(({ peer }) => peer)).toEqual([PEER, 'b'])
+    expect(await node.models({ signal: new AbortController().signal })).toMatchObject([{ name: 'Toy', complete: true }])
+    expect(log).toEqual(['refresh', 'refresh'])
+  })
+
+  it('says that a model is shared once its layers are served and announced', async () => {
+    const { node, log } = await service()
+    const request: ShareRequest = { file: 'toy.gguf', layers: { start: 0, end: 3 } }
+    const seen: string[] = []
+    for await (const { event } of node.share(request)) seen.push(`${event} after ${log.length}`)
+    expect(seen).toEqual(['progress after 0', 'shared after 2'])
+    expect(log).toEqual(['hold ab {"start":0,"end":3}', 'announce'])
+  })
+
+  it('answers once everything has started', async () => {
+    const { node, log, open: up } = await service()
+    const reading = read(node.generate(REQUEST))
+    await Promise.resolve()
+    expect(log).toEqual([])
+    up()
+    expect(await reading).toEqual([{ event: 'text', text: 'hi', tokens: [1] }])
+  })
+
+  it('does not wait for that longer than whoever asked', async () => {
+    const { node, log } = await service()
+    const controller = new AbortController()
+    const reading = read(node.generate(REQUEST, { signal: controller.signal }))
+    controller.abort(new Error('enough'))
+    await expect(reading).rejects.toThrow('enough')
+    expect(log).toEqual([])
+  })
+
+  it.each([true, false])('invites to the swarm, with the key where it is closed (%s)', async closed => {
+    const { node, open: up } = await service({ closed })
+    up()
+    const { invitation, name, closed: said } = await node.invite()
+    expect([name, said]).toEqual(['ours', closed])
+    const { addresses, key } = parseInvitation(invitation)
+    expect([addresses, key?.byteLength]).toEqual([[ADDRESS], closed ? 32 : undefined])
+  })
+
+  it('stops the node after it has answered', async () => {
+    const { node, log } = await service()
+    await node.remove('x')
+    await node.stop()
+    expect(log).toEqual(['remove x'])
+    await new Promise(resolve => setImmediate(resolve))
+    expect(log).toEqual(['remove x', 'stop'])
+  })
+})

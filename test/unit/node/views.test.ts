@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import { modelViews, peerViews, shardViews } from '../../../node/views.js'
+import { LayerEngine } from '../pipeline/layer-engine.js'
+import { ServedShard } from '../../../node/pipeline/served-shard.js'
+import { held, nodeView, shard } from '../pipeline/swarm-views.js'
+import { MANIFEST } from '../pipeline/toy-mesh.js'
+
+describe('what the owner is shown', () => {
+  it('of peers: milliseconds, shards by the name of their model, and which one is this node', () => {
+    const far = { ...nodeView('b', [held({ shards: [shard(3, 6)] })]), roundTrip: undefined }
+    const views = peerViews([
+      nodeView('a', [held({ shards: [shard(0, 3)] })], { path: 'self' }),
+      far,
+      nodeView('c', [])
+    ])
+    expect(views).toMatchObject([
+      { peer: 'a', name: 'node of a', self: true, roundTripMs: 0, shards: [{ model: 'Toy', start: 0, end: 3 }] },
+      { peer: 'b', self: false, path: 'direct', state: 'online', agent: 'flambeau/0', relay: false },
+      { peer: 'c', roundTripMs: 20, shards: [] }
+    ])
+    expect(views[1]?.roundTripMs).toBeUndefined()
+  })
+
+  it('of models: whether they are complete, and what is missing', () => {
+    const nodes = [nodeView('a', [held({ shards: [shard(0, 3)] })])]
+    expect(modelViews(nodes)).toMatchObject([{ name: 'Toy', complete: false, missing: [{ start: 3, end: 6 }] }])
+    nodes.push(nodeView('b', [held({ shards: [shard(3, 6)] })]))
+    expect(modelViews(nodes)).toMatchObject([{ complete: true, missing: [], holders: [{ peer: 'a' }, { peer: 'b' }] }])
+  })
+
+  it('of shards: the name of the model, or its hash where it has none here', () => {
+    const loaded = { id: 1, width: 4, vocabulary: 61, context: 100, sequences: 2, batch: 8 }
+    const facts = { manifest: MANIFEST, range: { start: 0, end: 3 }, layers: 6, loaded }
+    const served = new ServedShard({ engine: new LayerEngine() }, facts)
+    served.reserve(40)
+    const expected = { manifest: MANIFEST, start: 0, end: 3, secondsPerLayer: 0, sessions: 1, freeContext: 60 }
+    expect(shardViews([served], new Map([[MANIFEST, 'Toy']]))).toEqual([{ model: 'Toy', ...expected }])
+    expect(shardViews([served], new Map())).toEqual([{ model: MANIFEST, ...expected }])
+  })
+})
