@@ -21,6 +21,9 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
 
 /** The most entries in a list of addresses. */
 const MAX_ADDRESSES = 64
+/** Models that an owner can name, and characters of each: a name, or a manifest hash. */
+const MAX_MODELS = 32
+const MAX_MODEL_NAME = 256
 /** Characters; names travel in node records. */
 const MAX_NAME = 64
 const MAX_THREADS = 1024
@@ -190,6 +193,15 @@ export const SETTINGS = {
     allowed: `auto or ${BYTES_ALLOWED}`,
     about: 'memory for shards; auto is 60 % of what is free',
     fallback: 'auto'
+  }),
+  'share.models': setting({
+    environment: 'FLAMBEAU_MODELS',
+    option: 'models <names>',
+    form: 'list',
+    schema: z.array(z.string().min(1).max(MAX_MODEL_NAME)).max(MAX_MODELS),
+    allowed: 'a list of model names or manifest hashes',
+    about: 'hold only these models (default: whatever the swarm offers, while memory lasts)',
+    fallback: []
   }),
   'share.layers': setting({
     environment: 'FLAMBEAU_LAYERS',

@@ -30,6 +30,8 @@ export interface Config {
   share: {
     /** Bytes. `auto`: see `shareBytes`. */
     memory: number | 'auto'
+    /** Names or manifest hashes of the models to hold; empty: any. */
+    models: string[]
     /** The owner's choice of layers; undefined where placement chooses. */
     layers: LayerRange | undefined
   }
@@ -89,7 +91,11 @@ export async function loadConfig({ home, flags = {}, env = process.env }: Config
       sessions: required(value('engine.sessions')),
       batch: required(value('engine.batch'))
     },
-    share: { memory: required(value('share.memory')), layers: value('share.layers') },
+    share: {
+      memory: required(value('share.memory')),
+      models: required(value('share.models')),
+      layers: value('share.layers')
+    },
     log: { level: required(value('log.level')) }
   })
 }

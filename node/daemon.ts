@@ -10,6 +10,7 @@ import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
 import { Holdings } from './holding/holdings.js'
+import { MemoryBudget } from './holding/memory-budget.js'
 import { ModelLibrary } from './holding/library.js'
 import { Sharer } from './holding/share.js'
 import { prepareHome, type Home } from './home.js'
@@ -120,13 +121,16 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   prepareHome(home)
   const now = (): number => performance.now()
   const hardware = await readHardware()
-  const memoryBytes = shareBytes(config.share.memory, hardware.memoryFree)
   const { context, sessions: sequences, batch } = config.engine
 
   const store = new ModelStore({ root: home.modelsFolder })
   await store.start()
   const makeEngine = (): EngineProcess => new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
   const engine = makeEngine()
+  const memory = new MemoryBudget(
+    { engine },
+    { freeBytes: hardware.memoryFree, share: freeBytes => shareBytes(config.share.memory, freeBytes) }
+  )
   const tokenizers = new TokenizerCache({
     openTokenizer: async headerFile => openTokenizer({ childModule: TOKENIZER_CHILD, logger }, { headerFile })
   })
@@ -148,8 +152,8 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   const host = new StageHost({ shards, openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost), now })
   const library = new ModelLibrary({ store, directory, swarm, logger })
   const holdings = new Holdings(
-    { store, shards, library, directory, logger },
-    { memoryBytes, layers: config.share.layers, context }
+    { store, shards, library, directory, memory, logger },
+    { models: config.share.models, layers: config.share.layers, context }
   )
   const announcer = new Announcer({ swarm, store, shards }, () => ({
     name: config.name,
@@ -158,7 +162,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       backend: engine.info?.backend ?? 'cpu',
       device: engine.info?.devices[0]?.description ?? hardware.cpu,
       threads: config.engine.threads,
-      memoryBytes
+      memoryBytes: memory.bytes
     }
   }))
   const origin = new Origin({
@@ -179,10 +183,22 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
 
   const lifecycle = new Lifecycle({ logger })
   const stop = async (): Promise<void> => lifecycle.stop()
-  const service = new NodeService(
-    { home, config, membership, swarm, store, engine, shards, holdings, announcer, host, origin, sharer, lifecycle },
-    { memoryBytes }
-  )
+  const service = new NodeService({
+    home,
+    config,
+    membership,
+    swarm,
+    store,
+    engine,
+    shards,
+    holdings,
+    memory,
+    announcer,
+    host,
+    origin,
+    sharer,
+    lifecycle
+  })
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }

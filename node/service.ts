@@ -14,6 +14,7 @@ import type { Engine } from './engine/types.js'
 import { abortable } from './deadline.js'
 import type { Announcer } from './holding/announcer.js'
 import type { Holdings } from './holding/holdings.js'
+import type { MemoryBudget } from './holding/memory-budget.js'
 import type { Sharer } from './holding/share.js'
 import type { Home } from './home.js'
 import type { Lifecycle } from './lifecycle.js'
@@ -35,6 +36,7 @@ export interface NodeServiceParts {
   engine: Engine
   shards: ShardRegistry
   holdings: Holdings
+  memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
   host: StageHost
   origin: Origin
@@ -45,18 +47,17 @@ export interface NodeServiceParts {
 /** What the owner can ask of the node, answered from its parts. */
 export class NodeService implements ControlService {
   readonly #parts: NodeServiceParts
-  readonly #memoryBytes: number
   readonly #started = performance.now()
   #restarts = 0
 
-  constructor(parts: NodeServiceParts, { memoryBytes }: { memoryBytes: number }) {
+  constructor(parts: NodeServiceParts) {
     this.#parts = parts
-    this.#memoryBytes = memoryBytes
     parts.engine.addEventListener('lost', () => this.#restarts++)
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, host, origin, store, lifecycle } = this.#parts
+    const { home, config, membership, swarm, engine, shards, holdings, memory, host, origin, store, lifecycle } =
+      this.#parts
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
     return Promise.resolve({
@@ -81,7 +82,7 @@ export class NodeService implements ControlService {
       tasks: [...holdings.tasks],
       sessions: { served: host.sessions, origin: origin.answering },
       refused: host.refused,
-      memoryBytes: this.#memoryBytes,
+      memoryBytes: memory.bytes,
       usedBytes: holdings.usedBytes
     })
   }

@@ -3,15 +3,18 @@ import type { TaskView } from '../control/contract.js'
 import type { Logger } from '../logger.js'
 import type { ModelStore } from '../models/store.js'
 import type { LayerRange, StoredModel } from '../models/types.js'
-import { offeredModels } from '../pipeline/catalogue.js'
+import { answersTo, offeredModels, rangeText } from '../pipeline/catalogue.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import type { Directory } from '../swarm/types.js'
 import { chooseRange } from './choice.js'
+import type { MemoryBudget } from './memory-budget.js'
 import { bytesOfRange, footprint, type Footprint } from './footprint.js'
 import type { ModelLibrary } from './library.js'
 
 /** After a change in the directory, changes that follow at once are looked at together. */
 const SETTLE_MS = 250
+/** Lines in the log on the way to a whole shard. */
+const PROGRESS_LINES = 10
 /** A model that could not be held is tried again after this. */
 const RETRY_MS = 30_000
 
@@ -20,12 +23,14 @@ export interface HoldingsParts {
   shards: ShardRegistry
   library: Pick<ModelLibrary, 'header' | 'range'>
   directory: Directory
+  /** What the owner gives to shards. */
+  memory: Pick<MemoryBudget, 'bytes'>
   logger: Pick<Logger, 'info' | 'warn'>
 }
 
 export interface HoldingsSettings {
-  /** What the owner gives to shards. */
-  memoryBytes: number
+  /** Names or beginnings of manifest hashes of the models that are held by themselves; none: whatever the swarm offers. */
+  models: readonly string[]
   /** The owner's own choice of layers, for every model. */
   layers: LayerRange | undefined
   /** KV positions of a shard. */
@@ -55,7 +60,9 @@ export class Holdings extends EventTarget {
 
   /** Serves what is in the store, then whatever the swarm offers. */
   start(): void {
-    for (const { id } of this.#parts.store.list()) void this.#try(id)
+    for (const { id, manifest } of this.#parts.store.list()) {
+      if (this.#isWanted({ manifest: id, name: manifest.name })) void this.#try(id)
+    }
     this.#parts.directory.addEventListener('change', this.#settle)
     this.#settle()
   }
@@ -105,10 +112,16 @@ export class Holdings extends EventTarget {
   }
 
   #look(): void {
-    for (const { manifest, holders } of offeredModels(this.#parts.directory.nodes())) {
+    for (const model of offeredModels(this.#parts.directory.nodes()).filter(offered => this.#isWanted(offered))) {
+      const { manifest, holders } = model
       const fetchable = holders.some(({ serving }) => !serving)
       if (fetchable && this.#parts.shards.offered(manifest) === undefined) void this.#try(manifest)
     }
+  }
+
+  #isWanted(model: { manifest: string; name: string }): boolean {
+    const { models } = this.#settings
+    return models.length === 0 || models.some(wanted => answersTo(model, wanted))
   }
 
   /** For models that nobody asked this node to hold: a failure is logged, and tried again later. */
@@ -150,7 +163,7 @@ export class Holdings extends EventTarget {
       shards.serve({ manifest, file: { file, architecture, ...range, layers } }, { signal })
     )
     this.#usedBytes.set(manifest, bytesOfRange(size, range))
-    logger.info({ model: name, layers: `${range.start}-${range.end}` }, 'serving layers')
+    logger.info({ model: name, layers: rangeText(range) }, 'serving layers')
     return range
   }
 
@@ -159,7 +172,7 @@ export class Holdings extends EventTarget {
     return chooseRange({
       model,
       footprint: size,
-      memoryBytes: this.#settings.memoryBytes - this.usedBytes,
+      memoryBytes: this.#parts.memory.bytes - this.usedBytes,
       pinned,
       nodes: this.#parts.directory.nodes(),
       layersPerSecond: secondsPerLayer === undefined ? undefined : 1 / secondsPerLayer
@@ -177,7 +190,13 @@ export class Holdings extends EventTarget {
     }
   }
 
+  /** For `flambeau status`, and a line in the log every tenth of the way. */
   #progress(task: TaskView, progress: number): void {
+    const tenth = Math.floor(progress * PROGRESS_LINES)
+    if (tenth > Math.floor(task.progress * PROGRESS_LINES) && progress < 1) {
+      const layers = task.layers === undefined ? undefined : rangeText(task.layers)
+      this.#parts.logger.info({ model: task.model, layers, percent: Math.floor(progress * 100) }, task.what)
+    }
     task.progress = progress
   }
 

@@ -50,12 +50,15 @@ export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
 /** Below this a prefix of a manifest hash names too many. */
 const LEAST_PREFIX = 6
 
+/** Is that its name, its manifest hash or the beginning of that? */
+export function answersTo({ manifest, name }: Pick<OfferedModel, 'manifest' | 'name'>, wanted: string): boolean {
+  const key = wanted.toLowerCase()
+  return name.toLowerCase() === key || (key.length >= LEAST_PREFIX && manifest.startsWith(key))
+}
+
 /** By name, by manifest hash or by the beginning of one. Throws `UNKNOWN_MODEL` or `AMBIGUOUS_MODEL`. */
 export function resolveModel(models: readonly OfferedModel[], wanted: string): OfferedModel {
-  const key = wanted.toLowerCase()
-  const found = models.filter(
-    model => model.name.toLowerCase() === key || (key.length >= LEAST_PREFIX && model.manifest.startsWith(key))
-  )
+  const found = models.filter(model => answersTo(model, wanted))
   const [model, ...others] = found
   if (model === undefined) throw unknownModel(models, wanted)
   if (others.length === 0) return model

@@ -5,6 +5,7 @@ import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { Directory, NodeView } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
+import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
 import { answer } from './answer.js'
 import { missingLayers } from '../scheduler/coverage.js'
@@ -56,11 +57,25 @@ export class Origin {
   async *generate(request: GenerateRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<GenerateEvent> {
     this.#answering++
     try {
-      yield* this.#answer(request, signal)
+      yield* this.#answerInRange(request, signal)
     } catch (error) {
       throw signal.aborted ? cancelled() : asError(error)
     } finally {
       this.#answering--
+    }
+  }
+
+  /** In f16, unless asked otherwise; again in f32 where a hidden state of the prompt turns out too large for it. */
+  async *#answerInRange(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+    let shown = false
+    try {
+      for await (const event of this.#answer(request, signal)) {
+        shown ||= event.event === 'text'
+        yield event
+      }
+    } catch (error) {
+      if (shown || request.dtype !== undefined || !isOutOfRange(error)) throw error
+      yield* this.#answer({ ...request, dtype: 'f32' }, signal)
     }
   }
 
@@ -161,6 +176,10 @@ export class Origin {
       }
     }
   }
+}
+
+function isOutOfRange(error: unknown): boolean {
+  return error instanceof PipelineError && error.details['status'] === ('OUT_OF_RANGE' satisfies FaultName)
 }
 
 /** Whether a route is left once these peers are left out; if not, the reason why the last one failed says more. */

@@ -28,7 +28,7 @@ describe('doctor', () => {
     [5 * GIB, 'warn'],
     [1024, 'warn']
   ])('finds memory %s %s', (memory, state) => {
-    expect(memoryCheck(hardware, { share: { memory, layers: undefined } }).state).toBe(state)
+    expect(memoryCheck(hardware, { share: { memory, models: [], layers: undefined } }).state).toBe(state)
   })
 
   it('tells a port that is taken from one that is free', async () => {

@@ -34,7 +34,7 @@ describe('the configuration', () => {
         sessions: 8,
         batch: 512
       },
-      share: { memory: 'auto', layers: undefined },
+      share: { memory: 'auto', models: [], layers: undefined },
       log: { level: 'info' }
     })
   })

@@ -39,15 +39,15 @@ afterEach(async () => {
   await model[Symbol.asyncDispose]()
 })
 
-function node(settings: Partial<HoldingsSettings> = {}) {
+function node({ bytes = 1e9, ...settings }: Partial<HoldingsSettings> & { bytes?: number } = {}) {
   const engine = new LayerEngine()
   const shards = new ShardRegistry({ engine }, { context: 64, sequences: 2, batch: 16 })
   const directory = new Views()
   const logger = { info: vi.fn(), warn: vi.fn() }
   const { store, library } = model
   const holdings = new Holdings(
-    { store, shards, library, directory, logger },
-    { memoryBytes: 1e9, layers: undefined, context: 64, ...settings }
+    { store, shards, library, directory, memory: { bytes }, logger },
+    { models: [], layers: undefined, context: 64, ...settings }
   )
   running.push(holdings)
   return { engine, shards, directory, logger, holdings }
@@ -74,6 +74,21 @@ describe('Holdings', () => {
     expect(tasks).toEqual(['fetching', '', 'loading', ''])
     expect(holdings.usedBytes).toBeGreaterThan(0)
     expect(model.store.get(model.id)?.shards.map(({ range }) => range)).toEqual([WHOLE])
+  })
+
+  it('holds by itself only the models that its owner names, by name or by hash', async () => {
+    const others = node({ models: ['another', model.id.slice(0, 4)] })
+    others.holdings.start()
+    others.directory.show(offer())
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(others.holdings.tasks).toEqual([])
+    expect(others.shards.list()).toEqual([])
+    for (const named of ['TINY', model.id.slice(0, 8)]) {
+      const { holdings, directory, shards } = node({ models: ['another', named] })
+      holdings.start()
+      directory.show(offer())
+      await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    }
   })
 
   it('serves what is in the store, although nobody is there', async () => {
@@ -110,7 +125,7 @@ describe('Holdings', () => {
   })
 
   it('does not hold more than the owner gives', async () => {
-    const { holdings } = node({ memoryBytes: 1_000 })
+    const { holdings } = node({ bytes: 1_000 })
     await expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'MEMORY_TOO_SMALL' })
     expect([holdings.usedBytes, holdings.tasks]).toEqual([0, []])
   })

@@ -50,7 +50,7 @@ async function service({ closed = false } = {}) {
     },
     ...{ engine, shards, host, lifecycle }
   } as unknown as NodeServiceParts
-  const node = new NodeService(parts, { memoryBytes: 9 })
+  const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {
     lifecycle.isOpen = true
     opened.resolve(undefined)

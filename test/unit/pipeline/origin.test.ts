@@ -196,6 +196,20 @@ describe('Origin, when something is wrong', () => {
     expect(directory.refreshes).toBe(1)
   })
 
+  it('asks again in f32 where a hidden state is too large for f16, unless f16 was asked for', async () => {
+    const { mesh, origin } = await swarm(HALVES)
+    mesh.node('a').engine.beforeStep = ({ dtype }) => {
+      if (dtype === 'f16') throw new EngineError('F16_OVERFLOW', 'too large')
+    }
+    const events = await eventsOf(origin, request())
+    expect(events.at(-1)).toMatchObject({ event: 'done', stats: { generatedTokens: 8 } })
+    await expect(eventsOf(origin, request({ dtype: 'f16' }))).rejects.toMatchObject({
+      code: 'STAGE_REFUSED',
+      details: { status: 'OUT_OF_RANGE' }
+    })
+    await idle(mesh)
+  })
+
   it('rejects with AMBIGUOUS_MODEL', async () => {
     const { origin, directory } = await swarm(HALVES)
     directory.views = [...directory.views, nodeView('c', [held({ manifest: 'cd'.repeat(32), shards: [shard(0, 6)] })])]
