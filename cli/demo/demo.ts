@@ -9,7 +9,7 @@ import { deadline } from '../../node/deadline.js'
 import { streamAnswer, ask, type Answer } from '../answer.js'
 import { CliError } from '../errors.js'
 import type { Output } from '../output.js'
-import { layerRange, milliseconds } from '../render/format.js'
+import { count, layerRange, milliseconds } from '../render/format.js'
 import { DemoNode, pause } from './demo-node.js'
 import { memoryFor, openReference, type Reference } from './reference.js'
 
@@ -146,7 +146,7 @@ function report(answers: readonly DemoAnswer[], elapsed: number, { output, json 
   if (!same) throw new CliError('DEMO_FAILED', 'An answer of the mesh differs from that of the whole model.')
   output.notes([
     '',
-    `${answers.length} answers, each by three processes that hold a part of the model; ${milliseconds(elapsed)} in all.`,
+    `${count(answers.length, 'answer')}, each by three processes that hold a part of the model; ${milliseconds(elapsed)} in all.`,
     'Next: `flambeau swarm create NAME` and `flambeau up` on your machine, then `flambeau swarm invite` for your friends.'
   ])
 }

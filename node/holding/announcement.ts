@@ -22,7 +22,15 @@ export function heldModels(held: readonly HeldPieces[], served: readonly ServedS
 function heldModel({ id, manifest }: StoredModel, pieces: LayerRange[], served: readonly ServedShard[]): HeldModel {
   const { name, architecture, layers, cuts } = manifest
   const shards = served.filter(({ facts }) => facts.manifest === id).map(announced)
-  return { manifest: id, name, architecture, layers, cuts, pieces, shards }
+  return { manifest: id, name, architecture, layers, cuts, pieces: widest(pieces), shards }
+}
+
+/** Without ranges that lie within another one: the owner's whole file makes the shards beside it no news. */
+function widest(ranges: readonly LayerRange[]): LayerRange[] {
+  const within = (a: LayerRange, b: LayerRange): boolean => a !== b && a.start >= b.start && a.end <= b.end
+  return ranges.filter(
+    (range, i) => !ranges.some((other, j) => within(range, other) && (j < i || !within(other, range)))
+  )
 }
 
 function announced(shard: ServedShard): AnnouncedShard {

@@ -44,6 +44,18 @@ describe('what a node says of its models', () => {
     ])
   })
 
+  it('names a range of pieces once, and none that lies within another', () => {
+    const [whole, part, end] = [
+      { start: 0, end: 6 },
+      { start: 0, end: 3 },
+      { start: 3, end: 6 }
+    ]
+    const piecesOf = (...ranges: { start: number; end: number }[]) =>
+      heldModels([{ model: stored(1), ranges }], [])[0]?.pieces
+    expect(piecesOf(part, whole, end)).toEqual([whole])
+    expect(piecesOf(part, { ...part }, end)).toEqual([part, end])
+  })
+
   it('leaves out a model of which nothing can be had', () => {
     expect(heldModels([{ model: stored(1), ranges: [] }], [served(2)])).toEqual([])
   })
