@@ -61,6 +61,8 @@ export class Publisher {
   /** Something in the record is different: sign it again and publish it soon. */
   changed(): void {
     this.#envelope = undefined
+    // What is being published does not have it; a timer set now would be replaced when that is done.
+    if (this.#publishing) this.#again = true
     const wait = this.#publishedAt + THROTTLE_MILLISECONDS - this.#parts.now()
     this.#schedule(Math.max(0, Math.min(wait, THROTTLE_MILLISECONDS)))
   }

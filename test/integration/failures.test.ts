@@ -117,7 +117,9 @@ describe('a node that is lost in the middle of an answer', () => {
   })
 
   it('the command says which stage is lost, with exit code 8', async () => {
-    const command = mesh.node(0).home.launch(['run', 'babble', '--raw', '--temperature', '0', '--max-tokens', String(LONG), 'the'])
+    const command = mesh
+      .node(0)
+      .home.launch(['run', 'babble', '--raw', '--temperature', '0', '--max-tokens', String(LONG), 'the'])
     await begun(command)
     mesh.node(2).process.kill('SIGKILL')
     const { code, stderr } = await command.ended

@@ -154,25 +154,17 @@ class ProcessMesh implements Mesh {
   }
 
   async complete(name: string): Promise<void> {
-    const t0 = performance.now()
-    let dumped = false
     const running = this.nodes.filter(({ process }) => !process.hasEnded)
     await waitFor(
       async () => {
         const views = await Promise.all(running.map(({ service }) => service.models()))
-        if (!dumped && performance.now() - t0 > 12000) {
-          dumped = true
-          const peers = await Promise.all(running.map(({ service }) => service.peers()))
-          console.log('SLOW', JSON.stringify({ views, peers, st: await this.status() }))
-        }
         return views.every(models => models.some(model => model.name === name && model.complete))
       },
       { what: `${name} to be complete`, limit: SERVE_LIMIT, interval: 100 }
-    ).catch(async (cause: unknown) => {
+    ).catch((cause: unknown) => {
       const logs = running.map(({ process }) => process.output().stderr)
       throw new Error(`${name} did not become complete:\n${logs.join('\n---\n')}`, { cause })
     })
-      console.log('SLOW', running.map(({ process }) => process.output().stderr).join('---\n'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

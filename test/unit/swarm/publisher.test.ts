@@ -60,6 +60,28 @@ describe('Publisher', () => {
     expect(names.at(-1)).toBe('change 99')
   })
 
+  it('publishes soon what changed while it was publishing', async () => {
+    const slow = Promise.withResolvers<undefined>()
+    const first = new Publisher(
+      {
+        ...{ key: identity.privateKey, now: Date.now, logger: silent },
+        facts: () => ({ addresses, latencies: [] }),
+        publish: async envelope => {
+          published.push(envelope)
+          if (published.length === 1) await slow.promise
+        }
+      },
+      { swarm: SWARM, agent: 'flambeau/test', relay: false }
+    )
+    first.start()
+    await vi.advanceTimersByTimeAsync(10)
+    first.announce(announcement('news'))
+    slow.resolve(undefined)
+    await vi.advanceTimersByTimeAsync(1_100)
+    first.stop()
+    expect((await records()).map(({ name }) => name)).toEqual(['', 'news'])
+  })
+
   it('signs what is true at that time, with rising sequences even when the clock goes back', async () => {
     const sequences: number[] = []
     for (let turn = 0; turn < 4; turn++) {
