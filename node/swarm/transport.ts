@@ -1,5 +1,12 @@
 import { noise } from '@chainsafe/libp2p-noise'
-import type { ConnectionEncrypter, ComponentLogger, StreamMuxerFactory } from '@libp2p/interface'
+import type {
+  ComponentLogger,
+  ConnectionEncrypter,
+  MessageStream,
+  SecureConnectionOptions,
+  SecuredConnection,
+  StreamMuxerFactory
+} from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
 
 /** Enough for 8 MiB in two round trips; the window grows to this from 256 KiB by the measured round trip. */
@@ -13,8 +20,38 @@ const MAX_STREAMS = 1000
  * Noise, the only encryption. The maintained successor of this package is @libp2p/noise, the same on the wire: nothing
  * else in the project knows which one it is.
  */
-export function encrypters(): (() => ConnectionEncrypter)[] {
-  return [noise() as () => ConnectionEncrypter]
+export function encrypters(): ((components: NoiseComponents) => ConnectionEncrypter)[] {
+  return [components => new OneWritePerMessage(noise()(components))]
+}
+
+type NoiseComponents = Parameters<ReturnType<typeof noise>>[0]
+
+/**
+ * @libp2p/tcp writes each chunk of a list by itself. For Noise that would be a packet for the two bytes of a message's
+ * length and another one for the message, and a wake-up of the other side for each.
+ */
+class OneWritePerMessage implements ConnectionEncrypter {
+  readonly protocol: string
+  readonly #encrypter: ConnectionEncrypter
+
+  constructor(encrypter: ConnectionEncrypter) {
+    this.#encrypter = encrypter
+    this.protocol = encrypter.protocol
+  }
+
+  async secureInbound(connection: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
+    return this.#encrypter.secureInbound(joined(connection), options)
+  }
+
+  async secureOutbound(connection: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
+    return this.#encrypter.secureOutbound(joined(connection), options)
+  }
+}
+
+function joined(connection: MessageStream): MessageStream {
+  const send = connection.send.bind(connection)
+  connection.send = data => send(data.subarray())
+  return connection
 }
 
 /** Yamux with windows that fit its read buffer. Keep-alive stays on: it measures the round trip by which windows grow. */

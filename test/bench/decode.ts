@@ -1,5 +1,5 @@
 /**
- * Decode speed of two node processes on loopback, against the whole model in one engine process on the same machine in
+ * Decode speed of two node processes on loopback, one of them the origin, against the whole model in one engine process on the same machine in
  * the same run, in turn: tokens per second as a ratio, and what a hop costs outside of compute.
  */
 import { parseArgs } from 'node:util'
@@ -57,7 +57,8 @@ export async function bench(args: string[]): Promise<void> {
     meshTokens.push(...a)
     wholeTokens.push(...b)
   }
-  const hops = nodes.stages.length + 1
+  // The first stage is on the origin's own node: one way to each further stage, and one back.
+  const hops = nodes.stages.length
   const hop = meshTokens.map(({ elapsed, computed }) => (elapsed - computed) / hops)
   const result = {
     model: nodes.manifest.name,

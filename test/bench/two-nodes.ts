@@ -3,7 +3,14 @@ import { readGguf } from '../../node/models/gguf.js'
 import { buildManifest, manifestId } from '../../node/models/manifest.js'
 import { ModelStore } from '../../node/models/store.js'
 import type { Manifest } from '../../node/models/types.js'
-import { remoteStage } from '../../node/pipeline/stage-channel.js'
+import { writeShard } from '../../node/models/shard-writer.js'
+import { openRelay } from '../../node/pipeline/relay-link.js'
+import { ShardRegistry } from '../../node/pipeline/shard-registry.js'
+import { localStage, remoteStage } from '../../node/pipeline/stage-channel.js'
+import { StageHost } from '../../node/pipeline/stage-host.js'
+import { EngineProcess } from '../../node/engine/engine.js'
+import { ENGINE_CHILD } from '../support/engine.js'
+import { temporaryFolder } from '../support/temporary.js'
 import type { RingSessionParts, SessionStage } from '../../node/pipeline/ring-session.js'
 import { createIdentity } from '../../node/swarm/identity.js'
 import { createMembership, saveMembership, type Membership } from '../../node/swarm/membership.js'
@@ -20,7 +27,7 @@ export interface TwoNodes extends AsyncDisposable {
   manifest: Manifest
   id: string
   stages: SessionStage[]
-  /** An origin in this process. */
+  /** The origin: it is the first node. */
   session: RingSessionParts
 }
 
@@ -31,51 +38,79 @@ export interface TwoNodesSettings {
   context: number
 }
 
-/** Two daemons as processes of their own, each with one side of the cut, and an origin here; all on loopback. */
+/**
+ * Two nodes on loopback: this process with the layers below the cut, which is also the origin, and a daemon with those
+ * above it. Each has its engine in a child process.
+ */
 export async function twoNodes(settings: TwoNodesSettings): Promise<TwoNodes> {
   const { file, cut } = settings
   const gguf = await readGguf(file)
   const manifest = await buildManifest({ file, gguf }, { cuts: [cut] })
   const id = manifestId(manifest)
   const membership = createMembership('bench')
-  const opened: AsyncDisposable[] = []
-  const close = async (): Promise<void> => {
-    for (const part of opened.reverse()) await part[Symbol.asyncDispose]()
-  }
+  const other = await stageNode({ ...settings, manifest, membership, layers: `${cut}-${manifest.layers}` })
   try {
-    const stages: SessionStage[] = []
-    for (const [start, end] of [
-      [0, cut],
-      [cut, manifest.layers]
-    ] as const) {
-      const node = await stageNode({ ...settings, manifest, membership, layers: `${start}-${end}` })
-      opened.push(node)
-      const { peer, addresses } = await node.status()
-      membership.bootstrap.push(...addresses)
-      stages.push({ peer, start, end, leave: end, local: false, addresses })
+    const { peer, addresses } = await other.status()
+    membership.bootstrap.push(...addresses)
+    const here = await nodeHere({ ...settings, manifest, membership })
+    const second = { peer, start: cut, end: manifest.layers, leave: manifest.layers, local: false, addresses }
+    const close = async (): Promise<void> => {
+      await here[Symbol.asyncDispose]()
+      await other[Symbol.asyncDispose]()
     }
-    const { swarm, session } = await originHere(membership)
-    opened.push({ [Symbol.asyncDispose]: async () => swarm.stop() })
-    return { manifest, id, stages, session, [Symbol.asyncDispose]: close }
+    const { session, stage } = here
+    return { manifest, id, stages: [stage, second], session, [Symbol.asyncDispose]: close }
   } catch (error) {
-    await close()
+    await other[Symbol.asyncDispose]()
     throw error
   }
 }
 
-async function originHere(membership: Membership): Promise<{ swarm: SwarmNode; session: RingSessionParts }> {
+/** The parts of a daemon that answer and compute, in this process. */
+async function nodeHere(
+  settings: TwoNodesSettings & { manifest: Manifest; membership: Membership }
+): Promise<{ session: RingSessionParts; stage: SessionStage } & AsyncDisposable> {
+  const { file, cut, threads, context, manifest, membership } = settings
+  const { architecture, layers } = manifest
+  const folder = await temporaryFolder()
+  const engine = new EngineProcess(
+    { childModule: ENGINE_CHILD, logger: SILENT },
+    { backend: 'cpu', threads, gpuLayers: 0 }
+  )
   const swarm = new SwarmNode(
     { identity: await createIdentity(), logger: SILENT },
-    { membership, agent: 'bench', clientOnly: true, mdns: false, upnp: false }
+    { membership, agent: 'bench', listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false }
   )
-  await swarm.start()
-  return {
-    swarm,
-    session: {
-      openChannel: async (stage, handlers, options) => remoteStage({ swarm }, stage, handlers, options),
+  const close = async (): Promise<void> => {
+    await swarm.stop()
+    await engine.stop()
+    await folder.remove()
+  }
+  try {
+    const shardFile = folder.file('shard.gguf')
+    await writeShard({ file, gguf: await readGguf(file) }, { start: 0, end: cut }, shardFile)
+    await engine.start()
+    const shards = new ShardRegistry({ engine }, { context, sequences: 8, batch: 512 })
+    const shard = { file: shardFile, architecture, start: 0, end: cut, layers }
+    await shards.serve({ manifest: manifestId(manifest), file: shard })
+    const now = (): number => performance.now()
+    const host = new StageHost({
+      shards,
+      openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost),
+      now
+    })
+    await swarm.start()
+    const session: RingSessionParts = {
+      openChannel: async (stage, handlers, options) =>
+        stage.local ? localStage(host, swarm.peer, handlers) : remoteStage({ swarm }, stage, handlers, options),
       ping: async (peer, options) => swarm.ping(peer, options),
-      now: () => performance.now()
+      now
     }
+    const stage = { peer: swarm.peer, start: 0, end: cut, leave: cut, local: true, addresses: [] }
+    return { session, stage, [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await close()
+    throw error
   }
 }
 
