@@ -8,7 +8,20 @@ mkdirSync(`${protocol}generated`, { recursive: true })
 const sources = readdirSync(protocol)
   .filter(file => file.endsWith('.proto'))
   .map(file => protocol + file)
-const options = ['--target', 'static-module', '--wrap', 'esm', '--dts', '--no-verify', '--no-delimited', '--no-service', '--no-typeurl', '--no-convert', '--path', protocol]
+const options = [
+  '--target',
+  'static-module',
+  '--wrap',
+  'esm',
+  '--dts',
+  '--no-verify',
+  '--no-delimited',
+  '--no-service',
+  '--no-typeurl',
+  '--no-convert',
+  '--path',
+  protocol
+]
 
 pbjs.main([...options, '--out', `${protocol}generated/messages.js`, ...sources], error => {
   if (error) throw error
