@@ -99,11 +99,15 @@ export class MemoryService implements ControlService {
 
   async *#endless(signal: AbortSignal | undefined): AsyncGenerator<GenerateEvent> {
     const text = 'flambeau '.repeat(1000)
-    while (!signal?.aborted) {
-      yield { event: 'text', text, tokens: [1] }
-      await new Promise(resolve => setImmediate(resolve))
+    try {
+      while (!signal?.aborted) {
+        yield { event: 'text', text, tokens: [1] }
+        await new Promise(resolve => setImmediate(resolve))
+      }
+      signal.throwIfAborted()
+    } finally {
+      // Also where the reader leaves while it waits for its socket, and asks for nothing more.
+      this.cancelled.resolve(signal?.reason)
     }
-    this.cancelled.resolve(signal.reason)
-    signal.throwIfAborted()
   }
 }

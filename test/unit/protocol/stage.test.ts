@@ -184,7 +184,7 @@ describe('a fault', () => {
   const fault = (code: number): Uint8Array => Uint8Array.of(0x2a, 2, 8, code)
 
   it('with a number that this version does not know is refused as such', () => {
-    for (const code of [0, 19, 127]) {
+    for (const code of [0, 20, 127]) {
       expect(() => decodeStageReply(fault(code))).toThrow(refused('UNSUPPORTED'))
     }
     expect(() => decodeStageReply(fault(1))).toThrow(refused('MALFORMED'))
