@@ -25,8 +25,6 @@ export const StatusCode = {
 
 export type StatusName = keyof typeof StatusCode
 
-export type StatusNumber = (typeof StatusCode)[StatusName]
-
 const NAMES: ReadonlyMap<number, StatusName> = new Map(
   Object.entries(StatusCode).map(([name, code]) => [code, name as StatusName])
 )

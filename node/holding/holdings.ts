@@ -47,6 +47,8 @@ export class Holdings extends EventTarget {
   readonly #stopping = new AbortController()
   readonly #usedBytes = new Map<string, number>()
   readonly #retryAt = new Map<string, number>()
+  /** The owner does not want these any more, until they ask for one again. */
+  readonly #removed = new Set<string>()
   readonly #tasks = new Set<TaskView>()
   #queue: Promise<unknown> = Promise.resolve()
   #settling: NodeJS.Timeout | undefined
@@ -88,6 +90,11 @@ export class Holdings extends EventTarget {
    * @throws HoldingError, ModelError, EngineError
    */
   async hold(manifest: string, pinned = this.#settings.layers): Promise<LayerRange> {
+    this.#removed.delete(manifest)
+    return this.#enqueue(manifest, pinned)
+  }
+
+  async #enqueue(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
     const holding = this.#queue.then(async () => this.#hold(manifest, pinned))
     this.#queue = holding.catch(() => undefined)
     return holding
@@ -95,7 +102,7 @@ export class Holdings extends EventTarget {
 
   /** Stops serving a model and deletes what the store has of it. */
   async remove(manifest: string): Promise<void> {
-    this.#retryAt.set(manifest, Infinity)
+    this.#removed.add(manifest)
     await this.#queue
     await this.#parts.shards.withdraw(manifest)
     this.#usedBytes.delete(manifest)
@@ -127,10 +134,10 @@ export class Holdings extends EventTarget {
   /** For models that nobody asked this node to hold: a failure is logged, and tried again later. */
   async #try(manifest: string): Promise<void> {
     const now = Date.now()
-    if ((this.#retryAt.get(manifest) ?? 0) > now) return
+    if (this.#removed.has(manifest) || (this.#retryAt.get(manifest) ?? 0) > now) return
     this.#retryAt.set(manifest, now + RETRY_MS)
     try {
-      await this.hold(manifest)
+      await this.#enqueue(manifest, this.#settings.layers)
       this.#retryAt.delete(manifest)
     } catch (error) {
       if (this.#stopping.signal.aborted) return

@@ -3,7 +3,7 @@ import { EngineError, type EngineErrorCode } from '../engine/errors.js'
 import type { Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
-import type { Directory, NodeView } from '../swarm/types.js'
+import type { Directory, MissingLayers, NodeView } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
 import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
@@ -138,13 +138,15 @@ export class Origin {
   async #resolve(wanted: string, signal: AbortSignal): Promise<OfferedModel> {
     const { directory } = this.#parts
     const look = (): OfferedModel => resolveModel(offeredModels(directory.nodes()), wanted)
+    let missing: MissingLayers | undefined
     try {
       const model = look()
       if (model.missing.length === 0) return model
+      missing = { manifest: model.manifest, layers: model.missing }
     } catch (error) {
       if (!(error instanceof PipelineError)) throw error
     }
-    await directory.refresh({ signal })
+    await directory.refresh({ signal, ...(missing && { missing }) })
     return look()
   }
 

@@ -7,7 +7,7 @@ import { Periodic } from './periodic.js'
 import type { BookEntry, RecordBook } from './record-book.js'
 import type { RoundTrips } from './round-trips.js'
 import type { StatusExchange } from './status.js'
-import type { Directory, NodeView } from './types.js'
+import type { Directory, MissingLayers, NodeView } from './types.js'
 
 /** Rounds of questions come this often. */
 const ROUND_MILLISECONDS = 10_000
@@ -81,9 +81,13 @@ export class SwarmDirectory extends EventTarget implements Directory {
   }
 
   /** Ends at the latest after `REFRESH_MILLISECONDS`: somebody waits. What is still under way then goes on behind. */
-  async refresh({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+  async refresh({ signal, missing }: { signal?: AbortSignal; missing?: MissingLayers } = {}): Promise<void> {
     using limit = deadline('refreshing the directory', REFRESH_MILLISECONDS, signal)
-    const all = Promise.all([this.#ask(this.#round.signal), this.#searchDht(this.#search.signal)])
+    const all = Promise.all([
+      this.#ask(this.#round.signal),
+      this.#searchDht(this.#search.signal),
+      missing === undefined ? undefined : this.#seek(missing, this.#search.signal)
+    ])
     try {
       await abortable(all, limit.signal)
     } catch (error) {
@@ -92,10 +96,10 @@ export class SwarmDirectory extends EventTarget implements Directory {
     }
   }
 
-  /** Looks for nodes that serve a layer, beyond those that are known. */
-  async seek(manifest: string, layer: number): Promise<void> {
-    const { signal } = this.#search
-    await this.#fetch(await this.#parts.dht.holders(manifest, layer, signal), signal)
+  /** Looks for nodes beyond those that are known: the ones that say they serve where a gap begins. */
+  async #seek({ manifest, layers }: MissingLayers, signal: AbortSignal): Promise<void> {
+    const { dht } = this.#parts
+    for (const { start } of layers) await this.#fetch(await dht.holders(manifest, start, signal), signal)
   }
 
   /** A new member: what it knows is asked at once, and whom it knows is dialled. */

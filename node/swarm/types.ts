@@ -14,12 +14,19 @@ export interface NodeView {
   seen: number
 }
 
+/** Layers of a model that no known node serves. */
+export interface MissingLayers {
+  /** Hash, hex. */
+  manifest: string
+  layers: readonly { start: number; end: number }[]
+}
+
 /** What other parts of the node see of the directory; never on the token path. */
 export interface Directory {
   /** Every node with a record that has not expired, this one included. */
   nodes(): NodeView[]
-  /** Asks the swarm again, now. */
-  refresh(options?: { signal?: AbortSignal }): Promise<void>
+  /** Asks the swarm again, now; with `missing` also the DHT for whoever serves these layers. */
+  refresh(options?: { signal?: AbortSignal; missing?: MissingLayers }): Promise<void>
   addEventListener(type: 'change', listener: () => void): void
   removeEventListener(type: 'change', listener: () => void): void
 }

@@ -175,6 +175,21 @@ describe('Holdings', () => {
     expect(await holdings.hold(model.id)).toEqual(WHOLE)
   })
 
+  it('does not hold again what was removed while it was being fetched', async () => {
+    const { holdings, shards, directory } = node()
+    const fetched = Promise.withResolvers<undefined>()
+    model.beforeRange.run = () => fetched.promise
+    holdings.start()
+    directory.show(offer())
+    await vi.waitFor(() => expect(holdings.tasks).toHaveLength(1))
+    const removed = holdings.remove(model.id)
+    fetched.resolve(undefined)
+    await removed
+    directory.show(offer())
+    await vi.advanceTimersByTimeAsync(2 * RETRY_MS)
+    expect([shards.list(), holdings.tasks]).toEqual([[], []])
+  })
+
   it('stops in the middle of a fetch, without a warning and without trying again', async () => {
     const { holdings, directory, logger } = node()
     model.beforeRange.run = signal =>

@@ -5,7 +5,7 @@ import type { Tokenizer } from '../../../node/engine/types.js'
 import type { Manifest } from '../../../node/models/types.js'
 import { Origin } from '../../../node/pipeline/origin.js'
 import { TokenizerCache } from '../../../node/pipeline/tokenizer-cache.js'
-import type { NodeView } from '../../../node/swarm/types.js'
+import type { MissingLayers, NodeView } from '../../../node/swarm/types.js'
 import { greedyAnswer, VOCABULARY } from './layer-engine.js'
 import { held, nodeView, shard } from './swarm-views.js'
 import { LAYERS, MANIFEST, ORIGIN, ToyMesh } from './toy-mesh.js'
@@ -61,7 +61,9 @@ async function swarm(ranges: Record<string, [number, number]>) {
     refreshes: 0,
     onRefresh: (): NodeView[] => directory.views,
     nodes: () => directory.views,
-    refresh: () => {
+    missing: undefined as MissingLayers | undefined,
+    refresh: ({ missing }: { missing?: MissingLayers } = {}) => {
+      directory.missing = missing
       directory.refreshes++
       directory.views = directory.onRefresh()
       return Promise.resolve()
@@ -185,6 +187,7 @@ describe('Origin, when something is wrong', () => {
       details: { missing: [{ start: 3, end: 6 }] }
     })
     expect(directory.refreshes).toBe(1)
+    expect(directory.missing).toEqual({ manifest: MANIFEST, layers: [{ start: 3, end: 6 }] })
   })
 
   it('asks the swarm again before it says so, and answers when a node has come', async () => {
