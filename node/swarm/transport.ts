@@ -1,13 +1,14 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import type {
-  ComponentLogger,
   ConnectionEncrypter,
   MessageStream,
   SecureConnectionOptions,
   SecuredConnection,
+  StreamMuxer,
   StreamMuxerFactory
 } from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
+import { WindowUpdates } from './window-updates.js'
 
 /** Enough for 8 MiB in two round trips; the window grows to this from 256 KiB by the measured round trip. */
 const MAX_STREAM_WINDOW_BYTES = 4 * 1024 * 1024
@@ -55,12 +56,31 @@ function joined(connection: MessageStream): MessageStream {
 }
 
 /** Yamux with windows that fit its read buffer. Keep-alive stays on: it measures the round trip by which windows grow. */
-export function muxers(): ((components: { logger: ComponentLogger }) => StreamMuxerFactory)[] {
-  return [
-    yamux({
-      maxInboundStreams: MAX_STREAMS,
-      maxOutboundStreams: MAX_STREAMS,
-      streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES }
-    })
-  ]
+export function muxers(): (() => StreamMuxerFactory)[] {
+  const make = yamux({
+    maxInboundStreams: MAX_STREAMS,
+    maxOutboundStreams: MAX_STREAMS,
+    streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES }
+  })
+  return [() => new FewWindowUpdates(make())]
+}
+
+class FewWindowUpdates implements StreamMuxerFactory {
+  readonly protocol: string
+  readonly #factory: StreamMuxerFactory
+
+  constructor(factory: StreamMuxerFactory) {
+    this.#factory = factory
+    this.protocol = factory.protocol
+  }
+
+  createStreamMuxer(connection: MessageStream): StreamMuxer {
+    const updates = new WindowUpdates()
+    const send = connection.send.bind(connection)
+    connection.send = frame => {
+      const due = updates.pass(frame)
+      return due === undefined ? !connection.writableNeedsDrain : send(due)
+    }
+    return this.#factory.createStreamMuxer(connection)
+  }
 }

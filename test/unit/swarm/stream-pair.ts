@@ -1,6 +1,5 @@
 import type { Stream, StreamMuxer } from '@libp2p/interface'
 import { multiaddrConnectionPair } from '@libp2p/utils'
-import { libp2pLogger } from '../../../node/swarm/libp2p-logger.js'
 import { muxers } from '../../../node/swarm/transport.js'
 
 /** Two ends of one Yamux stream over an in-memory connection, with the windows of the real node. */
@@ -18,7 +17,5 @@ export async function yamuxPair(): Promise<[Stream, Stream]> {
 function muxer() {
   const [factory] = muxers()
   if (factory === undefined) throw new Error('no muxer')
-  return factory({
-    logger: libp2pLogger({ debug: () => undefined, trace: () => undefined, isLevelEnabled: () => false })
-  })
+  return factory()
 }
