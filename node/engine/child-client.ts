@@ -1,14 +1,18 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { Channel, CHANNEL_FD, type Message } from './channel.js'
+import { STRUCTURED } from './codec.js'
 import { EngineError, type EngineErrorCode } from './errors.js'
-import type { Calls, ChildMessage, LogLevel } from './messages.js'
+import { REPLY, type CallCodecs, type Calls, type LogLevel, type SentError, type SentLog } from './messages.js'
 
 /** The part of a logger (pino's, for one) that is used here. */
 export type EngineLogger = Record<LogLevel, (object: object, message: string) => void>
 
-export interface ChildClientParts {
+export interface ChildClientParts<C extends Calls<C>> {
   /** The compiled entry point of the child. */
   childModule: URL
+  codecs: CallCodecs<C>
   logger: EngineLogger
   onExit: (exit: ChildExit) => void
 }
@@ -25,7 +29,7 @@ export interface ChildExit {
 }
 
 interface Pending {
-  resolve: (answer: unknown) => void
+  resolve: (answer: Uint8Array) => void
   reject: (error: Error) => void
   silence: number
   bytes: number
@@ -38,17 +42,21 @@ export const MAX_PENDING_BYTES = 256 * 1024 * 1024
 const KEPT_LINES = 40
 /** Of one such line, characters; llama.cpp prints some very long ones. */
 const MAX_LINE = 500
+/** Ids come again after this many calls, long after the first ones were answered. */
+const MAX_ID = 0xffffffff
 /** A child that was told to go has this long before it is killed, in ms. */
 const GOODBYE_MS = 2_000
 
 /**
- * A forked child process that answers calls. When it dies, or says nothing for longer than a call under way allows, all
+ * A child process that answers calls. When it dies, or says nothing for longer than a call under way allows, all
  * calls reject; it is not started again here.
  */
 export class ChildClient<C extends Calls<C>> {
-  readonly #parts: ChildClientParts
+  readonly #parts: ChildClientParts<C>
   readonly #settings: ChildClientSettings
   readonly #child: ChildProcess
+  readonly #channel: Channel
+  readonly #callNumbers: ReadonlyMap<string, number>
   readonly #exited = Promise.withResolvers<undefined>()
   readonly #pending = new Map<number, Pending>()
   readonly #lines: string[] = []
@@ -59,27 +67,26 @@ export class ChildClient<C extends Calls<C>> {
   #watchdog: { timer: NodeJS.Timeout; due: number } | undefined
   #end: { code: EngineErrorCode; message: string } | undefined
 
-  private constructor(parts: ChildClientParts, settings: ChildClientSettings, child: ChildProcess) {
+  private constructor(parts: ChildClientParts<C>, settings: ChildClientSettings, child: ChildProcess) {
     this.#parts = parts
     this.#settings = settings
     this.#child = child
-    child.on('message', (message: ChildMessage) => this.#onMessage(message))
+    this.#callNumbers = new Map(Object.keys(parts.codecs).map((name, number) => [name, number]))
+    this.#channel = new Channel(child.stdio[CHANNEL_FD] as Duplex, {
+      onMessage: message => this.#onMessage(message),
+      onClose: () => this.#onChannelClosed()
+    })
     child.on('error', error => this.#onExit({ code: null, signal: null }, error.message))
     const { stderr } = child
     stderr?.setEncoding('utf8').on('data', (text: string) => this.#onErrorOutput(text))
-    // Not the event `close`, which never comes to a child that was disconnected; its last words may come after `exit`.
-    child.on('exit', (code, signal) => {
-      const onExit = (): void => this.#onExit({ code, signal })
-      if (stderr === null || stderr.closed) onExit()
-      else stderr.once('close', onExit)
-    })
+    // Not `exit`: its last words may come after that.
+    child.on('close', (code, signal) => this.#onExit({ code, signal }))
   }
 
-  static spawn<C extends Calls<C>>(parts: ChildClientParts, settings: ChildClientSettings): ChildClient<C> {
-    const child = fork(fileURLToPath(parts.childModule), [], {
-      serialization: 'advanced',
-      execArgv: settings.execArgv,
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  static spawn<C extends Calls<C>>(parts: ChildClientParts<C>, settings: ChildClientSettings): ChildClient<C> {
+    const child = spawn(process.execPath, [...settings.execArgv, fileURLToPath(parts.childModule)], {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      windowsHide: true,
       // On an abort ggml would start a debugger, if there is one, for a backtrace.
       env: { ...process.env, GGML_NO_BACKTRACE: '1' }
     })
@@ -110,13 +117,15 @@ export class ChildClient<C extends Calls<C>> {
         new EngineError('QUEUE_FULL', `${this.#pending.size} calls are under way already: try later`)
       )
     }
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    const id = this.#nextId++
+    const codec = this.#parts.codecs[call]
+    const body = codec.request.encode(request)
+    const { promise, resolve, reject } = Promise.withResolvers<C[K]['answer']>()
+    const id = this.#nextId
+    this.#nextId = (id % MAX_ID) + 1
     if (this.#pending.size === 0) this.#lastHeard = performance.now()
-    this.#pending.set(id, { resolve, reject, silence, bytes })
+    this.#pending.set(id, { resolve: answer => resolve(codec.answer.decode(answer)), reject, silence, bytes })
     this.#pendingBytes += bytes
-    // The callback takes the error of a channel that closed in the meantime: `exit` rejects the call.
-    this.#child.send({ id, call, request }, () => undefined)
+    this.#channel.send(id, this.#callNumbers.get(call) ?? MAX_ID, body)
     this.#watch(silence)
     return promise
   }
@@ -124,7 +133,7 @@ export class ChildClient<C extends Calls<C>> {
   /** Lets the child go, kills it if it does not, and waits until it is gone. Calls under way reject. */
   async close(): Promise<void> {
     this.#fail('ENGINE_STOPPED', 'the process was stopped')
-    if (this.#child.connected) this.#child.disconnect()
+    this.#channel.close()
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), GOODBYE_MS)
     await this.#exited.promise
     clearTimeout(timer)
@@ -134,21 +143,27 @@ export class ChildClient<C extends Calls<C>> {
     this.#child.kill('SIGKILL')
   }
 
-  #onMessage(message: ChildMessage): void {
+  #onMessage({ id, kind, body }: Message): void {
     this.#lastHeard = performance.now()
-    if ('log' in message) {
-      this.#parts.logger[message.log.level]({ pid: this.pid, reason: message.log.message }, 'from the engine')
+    if (kind === REPLY.log) {
+      const { level, message } = STRUCTURED.decode(body) as SentLog
+      this.#parts.logger[level]({ pid: this.pid, reason: message }, 'from the engine')
       return
     }
-    const pending = this.#pending.get(message.id)
+    const pending = this.#pending.get(id)
     if (pending === undefined) return
-    this.#pending.delete(message.id)
-    this.#pendingBytes -= pending.bytes
-    if ('answer' in message) pending.resolve(message.answer)
+    if (kind === REPLY.answer) pending.resolve(body)
     else {
-      const { code, message: text, details } = message.error
-      pending.reject(code === undefined ? new Error(text) : new EngineError(code, text, { details }))
+      const { code, message, details } = STRUCTURED.decode(body) as SentError
+      pending.reject(code === undefined ? new Error(message) : new EngineError(code, message, { details }))
     }
+    this.#pending.delete(id) // not before: what cannot be read ends the channel, and with it the calls that are left
+    this.#pendingBytes -= pending.bytes
+  }
+
+  /** A living child that cannot be talked to any more is of no use. */
+  #onChannelClosed(): void {
+    if (this.#end === undefined) this.kill()
   }
 
   #onExit(exit: ChildExit, reason?: string): void {

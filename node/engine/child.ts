@@ -1,11 +1,11 @@
 /** Entry point of the engine's process: llama.cpp runs here, where the daemon can afford to lose it. */
 import '../compat.js'
-import { sendLog, serveCalls } from './child-server.js'
+import { CallServer } from './child-server.js'
 import { EngineLoop } from './engine-loop.js'
 import { EngineError } from './errors.js'
 import { HiddenCapture } from './hidden-capture.js'
 import { openLlama } from './llama.js'
-import type { EngineCalls } from './messages.js'
+import { ENGINE_CODECS } from './messages.js'
 import { Shard, type ShardParts } from './shard.js'
 import type { ContextSettings, EngineInfo, EngineSettings, LoadedShard, ShardFile } from './types.js'
 
@@ -18,7 +18,7 @@ class EngineChild {
   #nextShard = 1
 
   async start(engine: EngineSettings): Promise<EngineInfo> {
-    const llama = await openLlama(engine.backend, message => sendLog('warn', message))
+    const llama = await openLlama(engine.backend, message => server.log('warn', message))
     const threadpool = llama.newThreadpool(engine.threads, engine.poll ?? DEFAULT_POLL)
     this.#parts = { llama, capture: new HiddenCapture(llama), threadpool, engine }
     return llama.info
@@ -33,8 +33,9 @@ class EngineChild {
   }
 }
 
+const server = new CallServer(ENGINE_CODECS)
 const child = new EngineChild()
-serveCalls<EngineCalls>({
+server.serve({
   start: settings => child.start(settings),
   load: ({ shard, settings }) => child.load(shard, settings),
   step: step => child.loop.step(step),

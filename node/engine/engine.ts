@@ -2,7 +2,7 @@ import { abortable } from '../deadline.js'
 import { asError } from '../../protocol/errors.js'
 import { ChildClient, type ChildExit, type EngineLogger } from './child-client.js'
 import { EngineError } from './errors.js'
-import type { EngineCalls } from './messages.js'
+import { ENGINE_CODECS, type EngineCalls } from './messages.js'
 import type {
   ContextSettings,
   Engine,
@@ -154,7 +154,7 @@ export class EngineProcess implements Engine {
   async #boot(): Promise<EngineInfo> {
     const { childModule, logger } = this.#parts
     const client = ChildClient.spawn<EngineCalls>(
-      { childModule, logger, onExit: exit => this.#onExit(client, exit) },
+      { childModule, codecs: ENGINE_CODECS, logger, onExit: exit => this.#onExit(client, exit) },
       { lostCode: 'ENGINE_LOST', execArgv: [] }
     )
     this.#client = client

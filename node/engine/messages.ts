@@ -1,4 +1,6 @@
 import type { EngineErrorCode } from './errors.js'
+import { STRUCTURED, type Codec } from './codec.js'
+import { STEP, STEP_RESULT } from './step-codec.js'
 import type {
   ChatMessage,
   ContextSettings,
@@ -13,12 +15,27 @@ import type {
 /** What may be asked of a child process: request and answer by name. */
 export type Calls<C> = { [K in keyof C]: { request: unknown; answer: unknown } }
 
+/** How the requests and answers of `C` are put into bytes; a call's place in it is its number in messages. */
+export type CallCodecs<C extends Calls<C>> = {
+  readonly [K in keyof C]: { request: Codec<C[K]['request']>; answer: Codec<C[K]['answer']> }
+}
+
 export interface EngineCalls {
   start: { request: EngineSettings; answer: EngineInfo }
   load: { request: { shard: ShardFile; settings: ContextSettings }; answer: LoadedShard }
   unload: { request: { shard: number }; answer: null }
   step: { request: EngineStep; answer: EngineStepResult }
   release: { request: { shard: number; sequence: number }; answer: null }
+}
+
+const STRUCTURED_CALL = { request: STRUCTURED, answer: STRUCTURED }
+
+export const ENGINE_CODECS: CallCodecs<EngineCalls> = {
+  start: STRUCTURED_CALL,
+  load: STRUCTURED_CALL,
+  unload: STRUCTURED_CALL,
+  step: { request: STEP, answer: STEP_RESULT },
+  release: STRUCTURED_CALL
 }
 
 /** A vocabulary, whole: answers about single tokens then need no messages. */
@@ -37,12 +54,14 @@ export interface TokenizerCalls {
   render: { request: { messages: ChatMessage[] }; answer: string }
 }
 
-/** Parent to child. */
-export interface CallMessage {
-  id: number
-  call: string
-  request: unknown
+export const TOKENIZER_CODECS: CallCodecs<TokenizerCalls> = {
+  open: STRUCTURED_CALL,
+  tokenize: STRUCTURED_CALL,
+  render: STRUCTURED_CALL
 }
+
+/** What a child's message is; in the parent's, the call's number stands there. */
+export const REPLY = { answer: 0, error: 1, log: 2 } as const
 
 export interface SentError {
   /** Undefined for an error that nobody foresaw. */
@@ -51,8 +70,9 @@ export interface SentError {
   details: Record<string, unknown>
 }
 
-/** Child to parent. */
-export type ChildMessage =
-  { id: number; answer: unknown } | { id: number; error: SentError } | { log: { level: LogLevel; message: string } }
-
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface SentLog {
+  level: LogLevel
+  message: string
+}

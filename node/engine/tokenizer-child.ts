@@ -2,9 +2,9 @@
 import '../compat.js'
 import { Template } from '@huggingface/jinja'
 import { asError } from '../../protocol/errors.js'
-import { serveCalls } from './child-server.js'
+import { CallServer } from './child-server.js'
 import { EngineError } from './errors.js'
-import type { TokenizerCalls } from './messages.js'
+import { TOKENIZER_CODECS } from './messages.js'
 import type { ChatMessage } from './types.js'
 import { Vocabulary } from './vocabulary.js'
 
@@ -41,7 +41,7 @@ function runTemplate(source: string, context: Record<string, unknown>): string {
   }
 }
 
-serveCalls<TokenizerCalls>({
+new CallServer(TOKENIZER_CODECS).serve({
   open: ({ file }) => {
     opened = Vocabulary.open(file)
     return opened.table()

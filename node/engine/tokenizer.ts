@@ -1,7 +1,7 @@
 import { abortable, deadline, DeadlineError } from '../deadline.js'
 import { ChildClient, type EngineLogger } from './child-client.js'
 import { EngineError } from './errors.js'
-import type { TokenizerCalls, VocabularyTable } from './messages.js'
+import { TOKENIZER_CODECS, type TokenizerCalls, type VocabularyTable } from './messages.js'
 import type { ChatMessage, Tokenizer } from './types.js'
 
 export interface TokenizerParts {
@@ -40,7 +40,7 @@ export async function openTokenizer(
 ): Promise<Tokenizer> {
   signal?.throwIfAborted()
   const client = ChildClient.spawn<TokenizerCalls>(
-    { ...parts, onExit: () => undefined },
+    { ...parts, codecs: TOKENIZER_CODECS, onExit: () => undefined },
     { lostCode: 'TOKENIZER_LOST', execArgv: [`--max-old-space-size=${HEAP_MIB}`] }
   )
   try {

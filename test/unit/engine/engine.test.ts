@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { EngineProcess, type EngineTimes } from '../../../node/engine/engine.js'
 import type { EngineEvents, EngineInfo } from '../../../node/engine/types.js'
 import { ENGINE_CHILD, startEngine } from '../../support/engine.js'
+import { processes, type ProcessLine } from '../../support/processes.js'
 import { temporaryFolder } from '../../support/temporary.js'
+import { waitFor } from '../../support/wait-for.js'
 import { CONTEXT, ember, loadWhole, rejectionOf, silentLogger, tokenStep } from './support.js'
 
 const SETTINGS = { backend: 'cpu', threads: 1, gpuLayers: 0 } as const
@@ -25,6 +27,11 @@ async function started(times?: Partial<EngineTimes>): Promise<EngineProcess> {
   const engine = await startEngine(times)
   onTestFinished(() => engine.stop())
   return engine
+}
+
+/** A compiled module of the engine, for an import in a script. */
+function compiled(name: string): string {
+  return JSON.stringify(new URL(name, ENGINE_CHILD).href)
 }
 
 function kill(engine: EngineProcess): void {
@@ -120,7 +127,12 @@ test('stopping while a restart is due leaves no child behind', async () => {
 })
 
 test('a child that says nothing is killed, and the calls that wait for it reject', async () => {
-  const hangs = `process.on('message', ({ id, call }) => call === 'start' && process.send({ id, answer: { backend: 'cpu', version: '', devices: [] } }))`
+  const hangs = `import { CallServer } from ${compiled('child-server.js')}
+    import { ENGINE_CODECS } from ${compiled('messages.js')}
+    new CallServer(ENGINE_CODECS).serve({
+      start: () => ({ backend: 'cpu', version: '', devices: [] }),
+      release: () => new Promise(() => {})
+    })`
   const engine = await scripted(hangs, { stepSilence: 50 })
   await engine.start()
   const lost = nextEvent(engine, 'lost')
@@ -161,19 +173,22 @@ test('the child ends when its parent dies without a goodbye', async () => {
   const folder = await temporaryFolder()
   onTestFinished(() => folder.remove())
   const script = folder.file('parent.mjs')
-  const child = JSON.stringify(fileURLToPath(ENGINE_CHILD))
   await writeFile(
     script,
-    `import { fork } from 'node:child_process'
-     const child = fork(${child}, { serialization: 'advanced', stdio: ['ignore', 'inherit', 'ignore', 'ipc'] })
-     child.on('message', ({ answer }) => { console.log(answer.backend); process.kill(process.pid, 'SIGKILL') })
-     child.send({ id: 1, call: 'start', request: ${JSON.stringify(SETTINGS)} })`
+    `import ${compiled('../compat.js')}
+     import { ChildClient } from ${compiled('child-client.js')}
+     import { ENGINE_CODECS } from ${compiled('messages.js')}
+     const logger = { debug() {}, info() {}, warn() {}, error() {} }
+     const parts = { childModule: new URL(${compiled('child.js')}), codecs: ENGINE_CODECS, logger, onExit() {} }
+     const client = ChildClient.spawn(parts, { lostCode: 'ENGINE_LOST', execArgv: [] })
+     console.log(client.pid)
+     client.call('start', ${JSON.stringify(SETTINGS)}, { silence: 60_000 })
+       .then(() => process.kill(process.pid, 'SIGKILL'))`
   )
   const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'ignore'] })
-  const chunks: Buffer[] = []
-  parent.stdout.on('data', (chunk: Buffer) => void chunks.push(chunk))
-  // The pipe closes only when the child, which inherited it, is gone as well.
-  await once(parent.stdout, 'close')
-  expect(Buffer.concat(chunks).toString()).toBe('cpu\n')
-  expect(parent.signalCode ?? (await once(parent, 'exit'))[1]).toBe('SIGKILL')
+  const [printed] = (await once(parent.stdout, 'data')) as [Buffer]
+  const child = Number(printed.toString())
+  expect(parent.signalCode ?? ((await once(parent, 'exit')) as unknown[])[1]).toBe('SIGKILL')
+  const isChild = ({ pid, command }: ProcessLine): boolean => pid === child && command.includes('child.js')
+  await waitFor(async () => !(await processes()).some(isChild), { what: 'the end of the child', limit: 10_000 })
 })
