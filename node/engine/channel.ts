@@ -7,7 +7,7 @@ export const CHANNEL_FD = 3
 /** Length of the whole message, id, kind, and 0 (uint32, little endian): the body then starts at a multiple of eight. */
 const HEAD_BYTES = 16
 /** The largest vocabularies and batches of hidden states are far below this. */
-const MAX_MESSAGE_BYTES = 512 * 1024 * 1024
+export const MAX_MESSAGE_BYTES = 512 * 1024 * 1024
 
 export interface Message {
   /** Of the call. */

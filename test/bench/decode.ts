@@ -15,8 +15,10 @@ const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore }
 const GREEDY = { rows: 1, candidates: 1, ids: [], logSumExp: false }
 const PROMPT = 32
 /** Tokens of each turn that do not count. */
-const WARM_UP = 4
+const SETTLING = 4
 const CONTEXT = 2_048
+/** Tokens of one answer while warming up: within the context. */
+const WARM_UP_TURN = 250
 
 /** Milliseconds of one token. */
 interface Token {
@@ -35,6 +37,7 @@ export async function bench(args: string[]): Promise<void> {
       model: { type: 'string' },
       rounds: { type: 'string', default: '7' },
       tokens: { type: 'string', default: '64' },
+      'warm-up': { type: 'string', default: '1000' },
       threads: { type: 'string', default: '2' },
       dtype: { type: 'string', default: 'f16' },
       json: { type: 'boolean', default: false }
@@ -47,6 +50,7 @@ export async function bench(args: string[]): Promise<void> {
   await using nodes = await twoNodes({ file, cut: layers >> 1, threads, context: CONTEXT })
   await using whole = await wholeModel(nodes, file, threads)
   const mesh = meshTurn(nodes, dtype)
+  await warmUp([mesh, whole.turn], Number(values['warm-up']))
   const ratios: number[] = []
   const meshTokens: Token[] = []
   const wholeTokens: Token[] = []
@@ -72,6 +76,13 @@ export async function bench(args: string[]): Promise<void> {
   }
   if (values.json) console.log(JSON.stringify(result))
   else print(result)
+}
+
+/** A node that has just started runs code that V8 has not compiled yet; a daemon has run for days. */
+async function warmUp(turns: Turn[], tokens: number): Promise<void> {
+  for (let done = 0; done < tokens; done += WARM_UP_TURN) {
+    for (const turn of turns) await turn(WARM_UP_TURN)
+  }
 }
 
 const elapsed = (token: Token): number => token.elapsed
@@ -157,10 +168,10 @@ async function greedily(
   const prompt = Uint32Array.from({ length: PROMPT }, (_, i) => (i * 7_919) % vocabulary)
   let { next } = await step(prompt, 0)
   const measured: Token[] = []
-  for (let i = 0; i < tokens + WARM_UP; i++) {
+  for (let i = 0; i < tokens + SETTLING; i++) {
     const sent = performance.now()
     const answer = await step(Uint32Array.of(next), PROMPT + i)
-    if (i >= WARM_UP) measured.push({ elapsed: performance.now() - sent, computed: answer.computed })
+    if (i >= SETTLING) measured.push({ elapsed: performance.now() - sent, computed: answer.computed })
     next = answer.next
   }
   return measured

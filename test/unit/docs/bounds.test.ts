@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { MAX_MESSAGE_BYTES } from '../../../node/engine/channel.js'
 import { MAX_PENDING_BYTES, MAX_PENDING_CALLS } from '../../../node/engine/child-client.js'
 import { MAX_HEADER_BYTES } from '../../../node/models/gguf-cursor.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS } from '../../../node/control/limits.js'
 import * as pipeline from '../../../node/pipeline/constants.js'
 import { STEPS_IN_FLIGHT } from '../../../node/pipeline/prompt.js'
+import { MAX_HELD_WINDOW_BYTES } from '../../../node/swarm/window-updates.js'
 import { page, tableRows } from './markdown.js'
 
 const MIB = 2 ** 20
@@ -17,6 +19,8 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['bytes that wait', `${pipeline.MAX_UNSENT_BYTES / MIB} MiB`],
   ['lost stage', `at once, or ${pipeline.SUSPECT_MS / 1_000} s + ${pipeline.ALIVE_MS / 1_000} s`],
   ['calls under way', `${MAX_PENDING_CALLS}, ${MAX_PENDING_BYTES / MIB} MiB`],
+  ['a message between', `${MAX_MESSAGE_BYTES / MIB} MiB`],
+  ['stream window', `${MAX_HELD_WINDOW_BYTES / 1024} KiB`],
   ['header of a GGUF', `${MAX_HEADER_BYTES / MIB} MiB`],
   ['a control request', `${MAX_REQUEST_BYTES / MIB} MiB, ${MAX_STREAMS}`]
 ]
