@@ -55,7 +55,7 @@ export class ChildClient<C extends Calls<C>> {
   readonly #parts: ChildClientParts<C>
   readonly #settings: ChildClientSettings
   readonly #child: ChildProcess
-  readonly #channel: Channel
+  readonly #channel: Channel | undefined
   readonly #callNumbers: ReadonlyMap<string, number>
   readonly #exited = Promise.withResolvers<undefined>()
   readonly #pending = new Map<number, Pending>()
@@ -72,11 +72,10 @@ export class ChildClient<C extends Calls<C>> {
     this.#settings = settings
     this.#child = child
     this.#callNumbers = new Map(Object.keys(parts.codecs).map((name, number) => [name, number]))
-    this.#channel = new Channel(child.stdio[CHANNEL_FD] as Duplex, {
-      onMessage: message => this.#onMessage(message),
-      onClose: () => this.#onChannelClosed()
-    })
     child.on('error', error => this.#onExit({ code: null, signal: null }, error.message))
+    // A process that could not be started for want of file descriptors has no streams at all.
+    const stream = (child.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD] as Duplex | undefined
+    this.#channel = stream && this.#openChannel(stream)
     const { stderr } = child
     stderr?.setEncoding('utf8').on('data', (text: string) => this.#onErrorOutput(text))
     // Not `exit`: its last words may come after that.
@@ -125,7 +124,7 @@ export class ChildClient<C extends Calls<C>> {
     if (this.#pending.size === 0) this.#lastHeard = performance.now()
     this.#pending.set(id, { resolve: answer => resolve(codec.answer.decode(answer)), reject, silence, bytes })
     this.#pendingBytes += bytes
-    this.#channel.send(id, this.#callNumbers.get(call) ?? MAX_ID, body)
+    this.#channel?.send(id, this.#callNumbers.get(call) ?? MAX_ID, body)
     this.#watch(silence)
     return promise
   }
@@ -133,7 +132,7 @@ export class ChildClient<C extends Calls<C>> {
   /** Lets the child go, kills it if it does not, and waits until it is gone. Calls under way reject. */
   async close(): Promise<void> {
     this.#fail('ENGINE_STOPPED', 'the process was stopped')
-    this.#channel.close()
+    this.#channel?.close()
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), GOODBYE_MS)
     await this.#exited.promise
     clearTimeout(timer)
@@ -141,6 +140,13 @@ export class ChildClient<C extends Calls<C>> {
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  #openChannel(stream: Duplex): Channel {
+    return new Channel(stream, {
+      onMessage: message => this.#onMessage(message),
+      onClose: () => this.#onChannelClosed()
+    })
   }
 
   #onMessage({ id, kind, body }: Message): void {
@@ -168,8 +174,8 @@ export class ChildClient<C extends Calls<C>> {
 
   #onExit(exit: ChildExit, reason?: string): void {
     clearTimeout(this.#watchdog?.timer)
-    const how = reason ?? (exit.signal === null ? `with code ${exit.code ?? 'unknown'}` : `by ${exit.signal}`)
-    this.#fail(this.#settings.lostCode, `the process ended ${how}`)
+    const how = exit.signal === null ? `with code ${exit.code ?? 'unknown'}` : `by ${exit.signal}`
+    this.#fail(this.#settings.lostCode, reason === undefined ? `the process ended ${how}` : `no process: ${reason}`)
     this.#exited.resolve(undefined)
     this.#parts.onExit(exit)
   }

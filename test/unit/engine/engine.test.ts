@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { EngineProcess, type EngineTimes } from '../../../node/engine/engine.js'
 import type { EngineEvents, EngineInfo } from '../../../node/engine/types.js'
@@ -147,6 +148,29 @@ test('a child that dies while it starts is an error with its last words, not a r
     details: { lastLines: ['GGML_ASSERT(false) failed'] }
   })
   expect(engine.state).toBe('stopped')
+})
+
+test('a child that cannot be started for want of file descriptors is an error, and no more than that', async () => {
+  const folder = await temporaryFolder()
+  onTestFinished(() => folder.remove())
+  const script = folder.file('crowded.mjs')
+  await writeFile(
+    script,
+    `import ${compiled('../compat.js')}
+     import { closeSync, openSync } from 'node:fs'
+     import { EngineProcess } from ${compiled('engine.js')}
+     const logger = { debug() {}, info() {}, warn() {}, error() {} }
+     const engine = new EngineProcess({ childModule: new URL(${compiled('child.js')}), logger }, ${JSON.stringify(SETTINGS)})
+     const taken = []
+     try { for (;;) taken.push(openSync(${JSON.stringify(script)})) } catch {}
+     await engine.start().catch(({ code }) => console.log(code))
+     taken.forEach(closeSync)
+     await engine.start()
+     console.log(engine.state)
+     await engine.stop()`
+  )
+  const { stdout } = await promisify(execFile)('sh', ['-c', `ulimit -n 200; exec "${process.execPath}" "${script}"`])
+  expect(stdout).toBe('ENGINE_LOST\nready\n')
 })
 
 test('a backend that is not there is a clear error', async () => {
