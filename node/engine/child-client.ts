@@ -56,7 +56,7 @@ export class ChildClient<C extends Calls<C>> {
   readonly #settings: ChildClientSettings
   readonly #child: ChildProcess
   readonly #channel: Channel | undefined
-  readonly #callNumbers: ReadonlyMap<string, number>
+  readonly #callNames: readonly string[]
   readonly #exited = Promise.withResolvers<undefined>()
   readonly #pending = new Map<number, Pending>()
   readonly #lines: string[] = []
@@ -71,7 +71,7 @@ export class ChildClient<C extends Calls<C>> {
     this.#parts = parts
     this.#settings = settings
     this.#child = child
-    this.#callNumbers = new Map(Object.keys(parts.codecs).map((name, number) => [name, number]))
+    this.#callNames = Object.keys(parts.codecs)
     child.on('error', error => this.#onExit({ code: null, signal: null }, error.message))
     // A process that could not be started for want of file descriptors has no streams at all.
     const stream = (child.stdio as ChildProcess['stdio'] | undefined)?.[CHANNEL_FD] as Duplex | undefined
@@ -124,7 +124,7 @@ export class ChildClient<C extends Calls<C>> {
     if (this.#pending.size === 0) this.#lastHeard = performance.now()
     this.#pending.set(id, { resolve: answer => resolve(codec.answer.decode(answer)), reject, silence, bytes })
     this.#pendingBytes += bytes
-    this.#channel?.send(id, this.#callNumbers.get(call) ?? MAX_ID, body)
+    this.#channel?.send(id, this.#callNames.indexOf(call), body)
     this.#watch(silence)
     return promise
   }

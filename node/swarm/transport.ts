@@ -41,19 +41,27 @@ class OneWritePerMessage implements ConnectionEncrypter {
   }
 
   async secureInbound(connection: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    return this.#encrypter.secureInbound(joined(connection), options)
+    return this.#encrypter.secureInbound(changed(connection, joined), options)
   }
 
   async secureOutbound(connection: MessageStream, options?: SecureConnectionOptions): Promise<SecuredConnection> {
-    return this.#encrypter.secureOutbound(joined(connection), options)
+    return this.#encrypter.secureOutbound(changed(connection, joined), options)
   }
 }
 
-function joined(connection: MessageStream): MessageStream {
+const joined = (data: Sent): Sent => data.subarray()
+
+/** The connection itself, which now sends what `change` makes of it; undefined: nothing. */
+function changed(connection: MessageStream, change: (data: Sent) => Sent | undefined): MessageStream {
   const send = connection.send.bind(connection)
-  connection.send = data => send(data.subarray())
+  connection.send = data => {
+    const due = change(data)
+    return due === undefined ? !connection.writableNeedsDrain : send(due)
+  }
   return connection
 }
+
+type Sent = Parameters<MessageStream['send']>[0]
 
 /** Yamux with windows that fit its read buffer. Keep-alive stays on: it measures the round trip by which windows grow. */
 export function muxers(): (() => StreamMuxerFactory)[] {
@@ -62,25 +70,14 @@ export function muxers(): (() => StreamMuxerFactory)[] {
     maxOutboundStreams: MAX_STREAMS,
     streamOptions: { maxStreamWindowSize: MAX_STREAM_WINDOW_BYTES, maxReadBufferLength: MAX_READ_BUFFER_BYTES }
   })
-  return [() => new FewWindowUpdates(make())]
-}
-
-class FewWindowUpdates implements StreamMuxerFactory {
-  readonly protocol: string
-  readonly #factory: StreamMuxerFactory
-
-  constructor(factory: StreamMuxerFactory) {
-    this.#factory = factory
-    this.protocol = factory.protocol
-  }
-
-  createStreamMuxer(connection: MessageStream): StreamMuxer {
-    const updates = new WindowUpdates()
-    const send = connection.send.bind(connection)
-    connection.send = frame => {
-      const due = updates.pass(frame)
-      return due === undefined ? !connection.writableNeedsDrain : send(due)
+  return [
+    () => {
+      const factory = make()
+      const createStreamMuxer = (connection: MessageStream): StreamMuxer => {
+        const updates = new WindowUpdates()
+        return factory.createStreamMuxer(changed(connection, frame => updates.pass(frame)))
+      }
+      return { protocol: factory.protocol, createStreamMuxer }
     }
-    return this.#factory.createStreamMuxer(connection)
-  }
+  ]
 }

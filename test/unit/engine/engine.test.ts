@@ -41,15 +41,19 @@ function kill(engine: EngineProcess): void {
 
 /** An engine whose child is a script that does what `body` says. */
 async function scripted(body: string, times: Partial<EngineTimes>): Promise<EngineProcess> {
-  const folder = await temporaryFolder()
-  const file = folder.file('child.mjs')
-  await writeFile(file, body)
-  const engine = new EngineProcess({ childModule: pathToFileURL(file), logger: silentLogger }, SETTINGS, times)
-  onTestFinished(async () => {
-    await engine.stop()
-    await folder.remove()
-  })
+  const childModule = pathToFileURL(await scriptOf(body))
+  const engine = new EngineProcess({ childModule, logger: silentLogger }, SETTINGS, times)
+  onTestFinished(() => engine.stop())
   return engine
+}
+
+/** The path of a module that does what `body` says. */
+async function scriptOf(body: string): Promise<string> {
+  const folder = await temporaryFolder()
+  onTestFinished(() => folder.remove())
+  const file = folder.file('script.mjs')
+  await writeFile(file, body)
+  return file
 }
 
 test('an engine says what it runs on, and start is idempotent', async () => {
@@ -151,18 +155,14 @@ test('a child that dies while it starts is an error with its last words, not a r
 })
 
 test('a child that cannot be started for want of file descriptors is an error, and no more than that', async () => {
-  const folder = await temporaryFolder()
-  onTestFinished(() => folder.remove())
-  const script = folder.file('crowded.mjs')
-  await writeFile(
-    script,
+  const script = await scriptOf(
     `import ${compiled('../compat.js')}
      import { closeSync, openSync } from 'node:fs'
      import { EngineProcess } from ${compiled('engine.js')}
      const logger = { debug() {}, info() {}, warn() {}, error() {} }
      const engine = new EngineProcess({ childModule: new URL(${compiled('child.js')}), logger }, ${JSON.stringify(SETTINGS)})
      const taken = []
-     try { for (;;) taken.push(openSync(${JSON.stringify(script)})) } catch {}
+     try { for (;;) taken.push(openSync(process.argv[1])) } catch {}
      await engine.start().catch(({ code }) => console.log(code))
      taken.forEach(closeSync)
      await engine.start()
@@ -194,11 +194,7 @@ test('a load that nobody waits for any more is undone', async () => {
 })
 
 test('the child ends when its parent dies without a goodbye', async () => {
-  const folder = await temporaryFolder()
-  onTestFinished(() => folder.remove())
-  const script = folder.file('parent.mjs')
-  await writeFile(
-    script,
+  const script = await scriptOf(
     `import ${compiled('../compat.js')}
      import { ChildClient } from ${compiled('child-client.js')}
      import { ENGINE_CODECS } from ${compiled('messages.js')}
