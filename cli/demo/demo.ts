@@ -146,7 +146,7 @@ function report(answers: readonly DemoAnswer[], elapsed: number, { output, json 
   if (!same) throw new CliError('DEMO_FAILED', 'An answer of the mesh differs from that of the whole model.')
   output.notes([
     '',
-    `${count(answers.length, 'answer')}, each by three processes that hold a part of the model; ${milliseconds(elapsed)} in all.`,
+    `${count(answers.length, 'answer')} by three processes that each hold a part of the model; ${milliseconds(elapsed)} in all.`,
     'Next: `flambeau swarm create NAME` and `flambeau up` on your machine, then `flambeau swarm invite` for your friends.'
   ])
 }
