@@ -64,7 +64,7 @@ describe('a closed swarm', () => {
   })
 
   it('answers a member, and tells a stranger that nobody answers', async () => {
-    const command = ['run', 'tiny', '--max-tokens', '4', 'the']
+    const command = ['run', 'tiny', '--temperature', '0', '--max-tokens', '4', 'the']
     await using stranger = await flambeauHome()
     const membership = withOtherKey(membershipFromInvitation(mesh.invitation))
     await saveMembership(join(stranger.path, 'swarm.json'), membership)
