@@ -84,11 +84,16 @@ function unknownModel(models: readonly OfferedModel[], wanted: string): Pipeline
 /** "0-4" for `[0, 4)`: the way layer ranges are written everywhere. */
 export const rangeText = ({ start, end }: { start: number; end: number }): string => `${start}-${end}`
 
-export function incompleteModel({ name, manifest, missing, layers }: OfferedModel): PipelineError {
+/** @param absent names of nodes that say they serve what is missing, and do not answer. */
+export function incompleteModel(
+  { name, manifest, missing, layers }: OfferedModel,
+  absent: readonly string[] = []
+): PipelineError {
   const ranges = missing.map(rangeText).join(', ')
-  return new PipelineError(
-    'INCOMPLETE_MODEL',
-    `Nobody serves layers ${ranges} of ${name} (it has ${layers}). Start a node that holds them: \`flambeau up --layers ${missing[0] ? rangeText(missing[0]) : ''}\`.`,
-    { details: { manifest, missing } }
-  )
+  const start = `Start a node that holds them: \`flambeau up --layers ${missing[0] ? rangeText(missing[0]) : ''}\`.`
+  const message =
+    absent.length === 0
+      ? `Nobody serves layers ${ranges} of ${name} (it has ${layers}). ${start}`
+      : `Nobody who answers serves layers ${ranges} of ${name} (it has ${layers}): ${absent.join(', ')} cannot be reached. ${start} A node behind a router is reached through a member that runs with \`--relay\`.`
+  return new PipelineError('INCOMPLETE_MODEL', message, { details: { manifest, missing, absent: [...absent] } })
 }

@@ -196,9 +196,14 @@ function canReplan(input: Parameters<typeof chooseRoute>[0]): boolean {
 
 /** The error for layers that nobody serves once these peers are taken to be gone; undefined where others serve them. */
 function withoutGone(model: OfferedModel, gone: ReadonlySet<string>): PipelineError | undefined {
-  const serving = model.holders.filter(holder => holder.serving && !gone.has(holder.peer))
-  const missing = missingLayers(model.layers, serving)
-  return missing.length > 0 ? incompleteModel({ ...model, missing }) : undefined
+  const serving = model.holders.filter(holder => holder.serving)
+  const missing = missingLayers(
+    model.layers,
+    serving.filter(({ peer }) => !gone.has(peer))
+  )
+  if (missing.length === 0) return undefined
+  const absent = serving.filter(({ peer }) => gone.has(peer)).map(({ peer, name }) => name || peer.slice(-8))
+  return incompleteModel({ ...model, missing }, [...new Set(absent)])
 }
 
 const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')

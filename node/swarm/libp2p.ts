@@ -2,19 +2,17 @@ import { autoNATv2 } from '@libp2p/autonat-v2'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { dcutr } from '@libp2p/dcutr'
 import { identify, identifyPush, type Identify, type IdentifyPush } from '@libp2p/identify'
-import type { ComponentLogger, ConnectionGater, Libp2p, Listener, PrivateKey } from '@libp2p/interface'
-import type { TransportManager } from '@libp2p/interface-internal'
+import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { ping, type Ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { uPnPNAT } from '@libp2p/upnp-nat'
-import type { Multiaddr } from '@multiformats/multiaddr'
 import type { LevelDatastore } from 'datastore-level'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import { kadProtocol } from '../../protocol/ids.js'
-import { isLoopback } from './addresses.js'
+import { OwnAddresses, type OwnAddressesComponents } from './own-addresses.js'
 import { encrypters, muxers } from './transport.js'
 
 /** First part of the ids of libp2p's own protocols, so that public IPFS nodes are strangers. */
@@ -78,26 +76,25 @@ export interface SwarmServices extends Record<string, unknown> {
   identifyPush: IdentifyPush
   ping: Ping
   dht: KadDHT
-  listening: Listening
+  ownAddresses: OwnAddresses
 }
 
 export type SwarmLibp2p = Libp2p<SwarmServices>
 
-/** Listening at run time, for circuits. */
-export interface Listening {
-  listen(addresses: Multiaddr[]): Promise<void>
-  listeners(): Listener[]
-}
-
 /** The configured libp2p node, not started. Why each setting: the constants above. */
 export async function createSwarmLibp2p(settings: SwarmLibp2pSettings): Promise<SwarmLibp2p> {
   const { swarm, key, listen, announce, logger } = settings
+  let own: OwnAddresses | undefined
+  const ownAddresses = (components: OwnAddressesComponents): OwnAddresses => (own = new OwnAddresses(components))
   const options: Libp2pOptions<SwarmServices> = {
     start: false,
     privateKey: settings.privateKey,
     nodeInfo: { name: PREFIX, userAgent: settings.agent },
     logger,
-    addresses: { listen, appendAnnounce: announce, announceFilter: dropLoopback },
+    addresses: {
+      ...{ listen, appendAnnounce: announce },
+      announceFilter: verified => own?.announced(verified) ?? verified
+    },
     transports: [tcp(), circuitRelayTransport()],
     connectionEncrypters: encrypters(),
     streamMuxers: muxers(),
@@ -116,14 +113,17 @@ export async function createSwarmLibp2p(settings: SwarmLibp2pSettings): Promise<
     },
     peerStore: { maxPeerAge: MAX_PEER_AGE },
     peerDiscovery: settings.mdns ? [mdns({ serviceTag: serviceTag(swarm), interval: MDNS_INTERVAL })] : [],
-    services: services(settings)
+    services: services(settings, ownAddresses)
   }
   if (key !== undefined) options.connectionProtector = preSharedKey({ psk: protectorKey(key) })
   if (settings.datastore !== undefined) options.datastore = settings.datastore
   return createLibp2p(options)
 }
 
-function services(settings: SwarmLibp2pSettings): NonNullable<Libp2pOptions<SwarmServices>['services']> {
+function services(
+  settings: SwarmLibp2pSettings,
+  ownAddresses: (components: OwnAddressesComponents) => OwnAddresses
+): NonNullable<Libp2pOptions<SwarmServices>['services']> {
   const optional = {
     ...(settings.relay && {
       relay: circuitRelayServer({ reservations: { maxReservations: MAX_RESERVATIONS, applyDefaultLimit: false } })
@@ -145,22 +145,13 @@ function services(settings: SwarmLibp2pSettings): NonNullable<Libp2pOptions<Swar
       validators: settings.validators,
       selectors: settings.selectors
     }),
-    listening: (components: { transportManager: TransportManager }) => ({
-      listen: addresses => components.transportManager.listen(addresses),
-      listeners: () => components.transportManager.getListeners()
-    })
+    ownAddresses
   }
 }
 
 /** A swarm's own name on the local network; a DNS label has at most 63 bytes. */
 function serviceTag(swarm: string): string {
   return `_flambeau-${swarm.slice(0, 16)}._udp.local`
-}
-
-/** identify teaches addresses to others, for whom loopback is another machine. */
-function dropLoopback(addresses: Multiaddr[]): Multiaddr[] {
-  const others = addresses.filter(address => !isLoopback(address.toString()))
-  return others.length > 0 ? others : addresses
 }
 
 /** The file format that @libp2p/pnet reads. */

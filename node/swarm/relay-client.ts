@@ -13,9 +13,9 @@ const CHECK_MILLISECONDS = 15_000
 export interface Reachability {
   /** On an address of its own. */
   listens: boolean
-  /** One of its own addresses can be dialled from anywhere. */
+  /** One of its own addresses is known to be dialled from anywhere. */
   publicAddress: boolean
-  /** Somebody has connected to it directly. */
+  /** Somebody from outside of its local network has connected to it directly. */
   inbound: boolean
   /** It is connected to nodes with public addresses: its swarm is wider than a local network. */
   publicPeers: boolean
@@ -61,7 +61,7 @@ export class RelayClient {
     await this.#closeStaleListeners()
     for (const { peer, address } of this.#relays()) {
       try {
-        await libp2p.services.listening.listen([multiaddr(`${address}/p2p-circuit`)])
+        await libp2p.services.ownAddresses.listen([multiaddr(`${address}/p2p-circuit`)])
         logger.debug({ relay: peer }, 'reachable through a relay')
         return
       } catch (error) {
@@ -86,18 +86,22 @@ export class RelayClient {
 
   #reachability(): Reachability {
     const { libp2p } = this.#parts
-    const direct = libp2p.getConnections().filter(connection => !isRelayed(connection))
+    const wide = libp2p
+      .getConnections()
+      .filter(connection => !isRelayed(connection) && isPublic(connection.remoteAddr.toString()))
     return {
       listens: this.#listens,
-      publicAddress: libp2p.getMultiaddrs().some(address => isPublic(address.toString())),
-      inbound: direct.some(connection => connection.direction === 'inbound'),
-      publicPeers: direct.some(connection => isPublic(connection.remoteAddr.toString()))
+      publicAddress: libp2p.services.ownAddresses.isPublic(),
+      inbound: wide.some(connection => connection.direction === 'inbound'),
+      publicPeers: wide.length > 0
     }
   }
 
   /** A circuit listener whose relay is gone has no address left and would only pile up. */
   async #closeStaleListeners(): Promise<void> {
-    const stale = this.#parts.libp2p.services.listening.listeners().filter(listener => listener.getAddrs().length === 0)
+    const stale = this.#parts.libp2p.services.ownAddresses
+      .listeners()
+      .filter(listener => listener.getAddrs().length === 0)
     await Promise.allSettled(stale.map(listener => listener.close()))
   }
 }

@@ -244,7 +244,8 @@ describe('Origin, when something is wrong', () => {
     mesh.node('b').host.stop()
     await expect(eventsOf(origin, request())).rejects.toMatchObject({
       code: 'INCOMPLETE_MODEL',
-      details: { missing: [{ start: 3, end: 6 }] }
+      message: expect.stringContaining('cannot be reached') as string,
+      details: { missing: [{ start: 3, end: 6 }], absent: ['node of b'] }
     })
     await vi.waitFor(() => expect(mesh.node('a').host.sessions).toBe(0))
   })
