@@ -1,5 +1,12 @@
 import { prepareHome } from '../../node/home.js'
-import { createMembership, leaveSwarm, saveMembership, type Membership } from '../../node/swarm/membership.js'
+import { reachOf, type Reach } from '../../node/swarm/addresses.js'
+import {
+  createMembership,
+  leaveSwarm,
+  membershipFromInvitation,
+  saveMembership,
+  type Membership
+} from '../../node/swarm/membership.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
 import { joinSwarm, refuseWhileRunning, requireMembership } from '../membership.js'
 import { requireDaemon } from '../node.js'
@@ -59,13 +66,23 @@ async function create(context: Context, name: string, { closed = false, json }: 
   ])
 }
 
+/** What there is to say of invitations that do not work everywhere. */
+const NARROW: Partial<Record<Reach, string[]>> = {
+  'local network': ['It works in the local network only: `flambeau doctor` says how others can get in.'],
+  'this machine': ['It works on this machine only, which has no other address now.']
+}
+
 async function invite(context: Context, { json }: JsonOption): Promise<void> {
   await requireMembership(context)
   const invite = await (await requireDaemon(context)).invite()
   context.output.result(json, invite, () => [invite.invitation])
   if (json) return
-  const warning = invite.closed ? ['It holds the key of this closed swarm: whoever has it is a member.'] : []
-  context.output.notes([`Others join with \`flambeau join INVITATION\`.`, ...warning])
+  const reach = reachOf(membershipFromInvitation(invite.invitation).bootstrap)
+  context.output.notes([
+    'Others join with `flambeau join INVITATION`.',
+    ...(invite.closed ? ['It holds the key of this closed swarm: whoever has it is a member.'] : []),
+    ...(NARROW[reach] ?? [])
+  ])
 }
 
 async function leave(context: Context, { json }: JsonOption): Promise<void> {

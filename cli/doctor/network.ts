@@ -1,4 +1,5 @@
-import { connect, createServer, isIP } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { reachOf } from '../../node/swarm/addresses.js'
 import { asError } from '../../protocol/errors.js'
 import { fail, ok, warn, type Check } from './check.js'
 
@@ -64,31 +65,21 @@ function reach({ host, port }: TcpAddress, signal: AbortSignal): Promise<string 
   })
 }
 
-/** Addresses of networks that end at a router (RFC 1918, 6598, 3927, 4193, 4291) or at this machine. */
-const PRIVATE = [
-  /^(10|127)\./,
-  /^192\.168\./,
-  /^169\.254\./,
-  /^172\.(1[6-9]|2\d|3[01])\./,
-  /^100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\./,
-  /^(::1$|f[cd]|fe[89ab])/i
-]
-
-export function isPublic(host: string): boolean {
-  return isIP(host) === 0 || !PRIVATE.some(pattern => pattern.test(host))
-}
+const REACH_ADVICE =
+  'Forward the port in the router and set network.announce, or let a member with a public address run with --relay.'
 
 /** From where others can reach this node, as far as its own addresses tell. */
 export function addressCheck(multiaddrs: readonly string[]): Check {
-  const advice =
-    'Forward the port in the router and set network.announce, or let a member with a public address run with --relay.'
-  if (multiaddrs.some(address => isPublic(tcpAddress(address)?.host ?? '127.0.0.1'))) {
-    return ok('addresses', 'a public address is announced; whether the router lets others in shows when they connect')
+  switch (reachOf(multiaddrs)) {
+    case 'anywhere':
+      return ok('addresses', 'a public address is announced; whether the router lets others in shows when they connect')
+    case 'through a relay':
+      return warn('addresses', 'others reach this node through a relay only', REACH_ADVICE)
+    case 'local network':
+      return warn('addresses', 'this node is reached from the local network only', REACH_ADVICE)
+    case 'this machine':
+      return warn('addresses', 'this node is reached from this machine only', 'Connect it to a network.')
+    case 'nowhere':
+      return fail('addresses', 'this node listens nowhere', 'Look at network.listen and the log.')
   }
-  if (multiaddrs.some(address => address.includes('/p2p-circuit'))) {
-    return warn('addresses', 'others reach this node through a relay only', advice)
-  }
-  return multiaddrs.length === 0
-    ? fail('addresses', 'this node listens nowhere', 'Look at network.listen and the log.')
-    : warn('addresses', 'this node is reached from the local network only', advice)
 }

@@ -25,6 +25,16 @@ export function isPublic(address: Address): boolean {
   return kind?.startsWith('dns') === true
 }
 
+/** From where addresses can be dialled: the widest of them counts. */
+export type Reach = 'anywhere' | 'through a relay' | 'local network' | 'this machine' | 'nowhere'
+
+export function reachOf(addresses: readonly Address[]): Reach {
+  if (addresses.some(isPublic)) return 'anywhere'
+  if (addresses.some(isCircuit)) return 'through a relay'
+  if (addresses.some(address => !isLoopback(address))) return 'local network'
+  return addresses.length > 0 ? 'this machine' : 'nowhere'
+}
+
 /**
  * Loopback addresses mean another machine to whoever reads them, so they are dropped unless there is nothing else
  * (nodes on one machine without a network).

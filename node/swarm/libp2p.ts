@@ -1,6 +1,5 @@
 import { autoNATv2 } from '@libp2p/autonat-v2'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
-import { dcutr } from '@libp2p/dcutr'
 import { identify, identifyPush, type Identify, type IdentifyPush } from '@libp2p/identify'
 import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
 import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
@@ -129,7 +128,7 @@ function services(
       relay: circuitRelayServer({ reservations: { maxReservations: MAX_RESERVATIONS, applyDefaultLimit: false } })
     }),
     ...(settings.upnp && settings.listen.length > 0 && { upnp: uPnPNAT() }),
-    ...(settings.listen.length > 0 && { autonat: autoNATv2({ protocolPrefix: PREFIX }), dcutr: dcutr() })
+    ...(settings.listen.length > 0 && { autonat: autoNATv2({ protocolPrefix: PREFIX }) })
   }
   return {
     ...optional,

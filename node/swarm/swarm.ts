@@ -7,6 +7,7 @@ import { Bootstrap } from './bootstrap.js'
 import { recordSelectors, recordValidators } from './dht-records.js'
 import { layerKeys, SwarmDht } from './dht.js'
 import { Dialer, type ConnectOptions } from './dialer.js'
+import { DirectPaths } from './direct-paths.js'
 import { SwarmDirectory } from './directory.js'
 import { SwarmError } from './errors.js'
 import { Gate } from './gate.js'
@@ -49,6 +50,7 @@ interface Network {
   hello: Hello
   bootstrap: Bootstrap
   relayClient: RelayClient
+  directPaths: DirectPaths
   datastore: LevelDatastore | undefined
 }
 
@@ -60,6 +62,7 @@ export class SwarmNode implements Swarm {
   readonly directory: SwarmDirectory
   readonly #identity: Identity
   readonly #logger: LogSink
+  readonly #now: () => number
   readonly #settings: ResolvedSwarmSettings
   readonly #gate: Gate
   readonly #book: RecordBook
@@ -77,6 +80,7 @@ export class SwarmNode implements Swarm {
   constructor({ identity, logger, now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
     this.#identity = identity
     this.#logger = logger
+    this.#now = now
     this.peer = identity.peer
     this.#settings = resolveSettings(settings)
     const { membership, agent, relay, clientOnly } = this.#settings
@@ -202,7 +206,11 @@ export class SwarmNode implements Swarm {
       { ...sinks, book: this.#book, links: this.#links, isMember },
       { listens: listen.length > 0 }
     )
-    return { libp2p, hello, bootstrap, relayClient, datastore }
+    const directPaths = new DirectPaths({
+      ...{ ...sinks, book: this.#book, links: this.#links, now: this.#now },
+      members: () => this.#members()
+    })
+    return { libp2p, hello, bootstrap, relayClient, directPaths, datastore }
   }
 
   async #run(network: Network): Promise<void> {
@@ -223,6 +231,7 @@ export class SwarmNode implements Swarm {
     this.directory.start()
     bootstrap.start()
     if (this.#settings.clientOnly) return
+    network.directPaths.start()
     this.#publisher.start()
     this.#toDht.poke()
   }
@@ -244,6 +253,7 @@ export class SwarmNode implements Swarm {
     if (network === undefined) return
     network.bootstrap.stop()
     network.relayClient.stop()
+    network.directPaths.stop()
     network.hello.stop()
     await within(STOP_MILLISECONDS, Promise.resolve(network.libp2p.stop()))
     await network.datastore?.close()

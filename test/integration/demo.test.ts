@@ -16,7 +16,7 @@ let home: FlambeauHome
 
 beforeAll(async () => {
   folder = await temporaryFolder()
-  home = await flambeauHome({ TMPDIR: folder.path, TEMP: folder.path, TMP: folder.path })
+  home = await flambeauHome({ env: { TMPDIR: folder.path, TEMP: folder.path, TMP: folder.path } })
 })
 
 afterAll(async () => {

@@ -66,12 +66,20 @@ export interface FlambeauHome extends AsyncDisposable {
   startNode(args?: readonly string[]): Promise<RunningNode>
 }
 
-/** `await using home = await flambeauHome()`; `env` goes to every process that is started in it. */
-export async function flambeauHome(env: Record<string, string> = {}): Promise<FlambeauHome> {
+export interface HomeOptions {
+  /** For every process that is started in it. */
+  env?: Record<string, string>
+  /** The beginning of each command line, such as one that enters another machine's network. */
+  within?: readonly string[]
+}
+
+/** `await using home = await flambeauHome()` */
+export async function flambeauHome({ env = {}, within = [] }: HomeOptions = {}): Promise<FlambeauHome> {
   const folder = await temporaryFolder()
   const children = new Set<Child>()
   const launch = (args: readonly string[]): Child => {
-    const child = new Child(args, { ...process.env, ...env, FLAMBEAU_HOME: folder.path, NO_COLOR: '1' })
+    const commandLine = [...within, process.execPath, MAIN, ...args]
+    const child = new Child(commandLine, { ...process.env, ...env, FLAMBEAU_HOME: folder.path, NO_COLOR: '1' })
     children.add(child)
     void child.ended.finally(() => children.delete(child))
     return child
@@ -122,8 +130,8 @@ class Child implements RunningCommand {
   /** The test process must not leave it behind, even when it dies of an error. */
   readonly #onExit = (): void => this.#killGroup()
 
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv) {
-    this.#process = spawn(process.execPath, [MAIN, ...args], { env, detached: process.platform !== 'win32' })
+  constructor([program = '', ...args]: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#process = spawn(program, args, { env, detached: process.platform !== 'win32' })
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text))
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     // It may end before it has read its input.

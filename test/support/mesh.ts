@@ -10,6 +10,7 @@ import {
   type RunOptions,
   type RunResult
 } from './flambeau-process.js'
+import type { Host } from './internet.js'
 import { waitFor } from './wait-for.js'
 
 /** KV positions of each node: two sessions of the small models' whole context. */
@@ -26,6 +27,10 @@ export interface MeshNodeOptions {
   memory?: number
   /** More arguments of `flambeau up`. */
   args?: readonly string[]
+  /** Where it runs, if not on this machine's own network. */
+  host?: Host | undefined
+  /** Asks the router to forward its port. */
+  upnp?: boolean
 }
 
 export interface SharedModel {
@@ -65,16 +70,18 @@ export interface Mesh extends AsyncDisposable {
   /** What each node says of itself, the stopped ones left out. */
   status(): Promise<StatusView[]>
   /** A home that has joined the swarm and runs no daemon. */
-  member(): Promise<FlambeauHome>
-  /** Starts a node again in the home of one that has ended. */
-  restart(index: number): Promise<MeshNode>
+  member(host?: Host): Promise<FlambeauHome>
+  /** Starts a node again in the home of one that has ended, with more arguments. */
+  restart(index: number, args?: readonly string[]): Promise<MeshNode>
+  /** One more node that joins by invitation. */
+  add(node: MeshNodeOptions): Promise<MeshNode>
   /** Waits until every running node sees the model complete. */
   complete(model: string): Promise<void>
 }
 
 /** `await using mesh = await startMesh({ nodes: [{ layers: '0-4' }, { layers: '4-8' }], models: [{ file, name }] })` */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
-  const homes = await Promise.all(options.nodes.map(() => flambeauHome()))
+  const homes = await Promise.all(options.nodes.map(homeOf))
   const mesh = new ProcessMesh(homes, options)
   try {
     await mesh.start()
@@ -88,15 +95,17 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
 class ProcessMesh implements Mesh {
   readonly nodes: MeshNode[] = []
   invitation = ''
-  readonly #homes: readonly FlambeauHome[]
+  readonly #homes: FlambeauHome[]
   readonly #others: FlambeauHome[] = []
   readonly #options: MeshOptions
+  readonly #nodeOptions: MeshNodeOptions[]
   /** TCP, as the system chose them at first: others look for a node where it was. */
   readonly #ports: string[] = []
 
-  constructor(homes: readonly FlambeauHome[], options: MeshOptions) {
+  constructor(homes: FlambeauHome[], options: MeshOptions) {
     this.#homes = homes
     this.#options = options
+    this.#nodeOptions = [...options.nodes]
   }
 
   async start(): Promise<void> {
@@ -141,16 +150,24 @@ class ProcessMesh implements Mesh {
     return views.flatMap(view => (view.status === 'fulfilled' ? [view.value] : []))
   }
 
-  async member(): Promise<FlambeauHome> {
-    const home = await flambeauHome()
+  async member(host?: Host): Promise<FlambeauHome> {
+    const home = await homeOf({ host })
     this.#others.push(home)
     await succeed(home, ['join', this.invitation])
     return home
   }
 
-  async restart(index: number): Promise<MeshNode> {
+  async restart(index: number, args: readonly string[] = []): Promise<MeshNode> {
     await this.node(index).process.ended
-    return await this.#up(index, this.#ports[index])
+    return await this.#up(index, { port: this.#ports[index], args })
+  }
+
+  async add(options: MeshNodeOptions): Promise<MeshNode> {
+    const home = await homeOf(options)
+    const index = this.#homes.push(home) - 1
+    this.#nodeOptions[index] = options
+    await succeed(home, ['join', this.invitation])
+    return await this.#up(index)
   }
 
   async complete(name: string): Promise<void> {
@@ -171,23 +188,29 @@ class ProcessMesh implements Mesh {
     await Promise.all([...this.#homes, ...this.#others].map(home => home[Symbol.asyncDispose]()))
   }
 
-  async #up(index: number, port = '0'): Promise<MeshNode> {
-    const { nodes, context = CONTEXT } = this.#options
+  async #up(
+    index: number,
+    { port = '0', args: more = [] }: { port?: string | undefined; args?: readonly string[] } = {}
+  ): Promise<MeshNode> {
+    const { context = CONTEXT } = this.#options
     const home = this.#homes[index]
-    const { layers, memory, args = [] } = nodes[index] ?? {}
+    const { layers, memory, upnp = false, args = [] } = this.#nodeOptions[index] ?? {}
     if (home === undefined) throw new RangeError(`the mesh has no node ${index}`)
     const process = await home.startNode([
-      ...['up', '--port', port, '--no-mdns', '--no-upnp', '--threads', '1', '--backend', 'cpu'],
+      ...['up', '--port', port, '--no-mdns', '--threads', '1', '--backend', 'cpu'],
+      ...(upnp ? [] : ['--no-upnp']),
       ...['--name', `node-${index}`, '--context', String(context)],
       ...(layers === undefined ? [] : ['--layers', layers]),
       ...(memory === undefined ? [] : ['--memory', `${memory}B`]),
-      ...args
+      ...args,
+      ...more
     ])
     const { service } = process
     const node = { home, process, service }
     this.nodes[index] = node
     const { addresses } = await service.status()
-    this.#ports[index] = /\/tcp\/(\d+)/.exec(addresses[0] ?? '')?.[1] ?? port
+    this.#ports[index] =
+      /\/tcp\/(\d+)/.exec(addresses.find(address => !address.includes('/p2p-circuit')) ?? '')?.[1] ?? port
     return node
   }
 
@@ -203,6 +226,10 @@ class ProcessMesh implements Mesh {
     const { service } = this.node(index)
     await waitFor(async () => (await service.status()).shards.length > 0, { what: 'a shard', limit: SERVE_LIMIT })
   }
+}
+
+async function homeOf({ host }: Pick<MeshNodeOptions, 'host'>): Promise<FlambeauHome> {
+  return await flambeauHome({ within: host?.within ?? [] })
 }
 
 /** Waits until the command has written some of its answer. @throws Error with its output when it ends before. */

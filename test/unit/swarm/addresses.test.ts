@@ -7,6 +7,7 @@ import {
   parseAddresses,
   parsePeerAddress,
   peerOf,
+  reachOf,
   withoutLoopback,
   withPeer
 } from '../../../node/swarm/addresses.js'
@@ -42,6 +43,14 @@ describe('addresses', () => {
     [`/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`, false],
     ['nonsense', false]
   ])('%s is public: %s', (address, expected) => expect(isPublic(address)).toBe(expected))
+
+  it.each([
+    [['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1', '/ip4/203.0.113.9/tcp/1'], 'anywhere'],
+    [['/ip4/10.0.0.1/tcp/1', `/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`], 'through a relay'],
+    [['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1'], 'local network'],
+    [['/ip6/::1/tcp/1'], 'this machine'],
+    [[], 'nowhere']
+  ])('%j are reached from: %s', (addresses, expected) => expect(reachOf(addresses)).toBe(expected))
 
   it('drops loopback addresses unless there are no others', () => {
     const own = ['/ip4/127.0.0.1/tcp/1', '/ip4/192.168.1.2/tcp/1', '/ip6/::1/tcp/1']
