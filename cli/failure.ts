@@ -9,6 +9,7 @@ import { printable } from './render/format.js'
 const HINTS: Readonly<Record<string, string>> = {
   UNKNOWN_MODEL: '`flambeau models` lists what the swarm offers.',
   INCOMPLETE_MODEL: '`flambeau models` shows who serves which layers; `flambeau up` on another machine can add some.',
+  STAGE_LOST: 'Ask again: other nodes with these layers are tried then, if there are any (`flambeau models`).',
   NO_ROUTE: 'Try again in a moment, or add a node with `flambeau up`.',
   PORT_TAKEN: 'Choose another one with `flambeau up --port PORT`; 0 takes any that is free.',
   LIBRARIES_MISSING: '`flambeau doctor` shows what was looked for.',

@@ -6,7 +6,7 @@ import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { Result, RowCandidates } from '../../protocol/result.js'
 import type { Fault, StageReply } from '../../protocol/stage.js'
 import type { Step, Timing, Want } from '../../protocol/step.js'
-import { abortable, deadline } from '../deadline.js'
+import { abortable, deadline, DeadlineError } from '../deadline.js'
 import type { RouteStage } from '../scheduler/types.js'
 import { LINK_MS, OPEN_MS } from './constants.js'
 import { PipelineError } from './errors.js'
@@ -17,6 +17,8 @@ import { StageWatch } from './stage-watch.js'
 export interface SessionStage extends RouteStage {
   /** Multiaddrs. */
   addresses: string[]
+  /** What its owner calls it. */
+  name?: string
 }
 
 export interface SessionPlan {
@@ -103,10 +105,10 @@ export class RingSession {
       forwarded: 0,
       settle: undefined
     }))
-    this.#watch = new StageWatch(
-      { ping: parts.ping, now: parts.now, onLost: (peer, error) => this.#lose(peer, error) },
-      plan.stages.filter(({ local }) => !local).map(({ peer }) => peer)
-    )
+    this.#watch = new StageWatch({
+      ...{ ping: parts.ping, now: parts.now },
+      onLost: (peer, error) => this.#lose(peer, error)
+    })
   }
 
   /** Opens every stage, then links each to the next. @throws PipelineError STAGE_REFUSED or STAGE_LOST, with `peer` */
@@ -116,9 +118,11 @@ export class RingSession {
     { signal }: { signal: AbortSignal }
   ): Promise<RingSession> {
     const session = new RingSession(parts, plan)
+    session.#watch.waiting(parts.now())
     try {
       await Promise.all(session.#seats.map((seat, index) => session.#openStage(seat, index, signal)))
       await Promise.all(session.#seats.slice(0, -1).map((seat, index) => session.#link(seat, index, signal)))
+      session.#watch.waiting(undefined)
       return session
     } catch (error) {
       session.close()
@@ -179,6 +183,7 @@ export class RingSession {
         throw this.#error
       }
       seat.channel = channel
+      if (!stage.local) this.#watch.add(stage.peer)
       const { manifest, context, dtype } = this.#plan
       const { start, leave } = stage
       channel.send({ type: 'open', open: { session: this.#id, manifest, start, leave, secret, dtype, context } })
@@ -310,19 +315,26 @@ export class RingSession {
   }
 }
 
+function describe({ name = '', peer, start, leave }: SessionStage): string {
+  return `The stage with layers ${start}-${leave} (${name === '' ? peer : name})`
+}
+
 /** What these say: the stage is gone. */
 const GONE: ReadonlySet<FaultName> = new Set(['STAGE_LOST', 'LEAVING', 'ENGINE_FAILED'])
 
-function faultError({ peer, start, leave }: SessionStage, { code, message }: Fault): PipelineError {
-  const stage = `The stage with layers ${start}-${leave} (${peer})`
+function faultError(at: SessionStage, { code, message }: Fault): PipelineError {
+  const stage = describe(at)
+  const { peer, start, leave } = at
   const details = { peer, start, leave, status: code }
   if (code === 'BUSY') return new PipelineError('NO_ROUTE', `${stage} is busy: ${message}.`, { details })
-  if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${message}`, { details })
+  if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${message}.`, { details })
   return new PipelineError('STAGE_REFUSED', `${stage} refused with ${code}: ${message}`, { details })
 }
 
-function lost({ peer, start, leave }: SessionStage, cause: Error): PipelineError {
-  const message = `The stage with layers ${start}-${leave} (${peer}) is lost: ${cause.message}`
+function lost(stage: SessionStage, cause: Error): PipelineError {
+  const { peer, start, leave } = stage
+  const reason = cause instanceof DeadlineError ? 'it does not answer' : cause.message
+  const message = `${describe(stage)} is lost: ${reason}.`
   return new PipelineError('STAGE_LOST', message, { details: { peer, start, leave }, cause })
 }
 

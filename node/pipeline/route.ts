@@ -36,8 +36,11 @@ export function chooseRoute(input: RouteInput): SessionStage[] {
   // What records say of free room is seconds old: it chooses between ways, and where it leaves none, the stages decide.
   const plan = all.kind === 'blocked' ? planOver(nodes.map(withRoom), input) : all
   if (plan.kind !== 'route') throw noRoute(all.kind === 'blocked' ? all : plan, input)
-  const addresses = new Map(nodes.map(({ peer, record }) => [peer, record.addresses]))
-  return plan.stages.map(stage => ({ ...stage, addresses: addresses.get(stage.peer) ?? [] }))
+  const records = new Map(nodes.map(({ peer, record }) => [peer, record]))
+  return plan.stages.map(stage => {
+    const { name = '', addresses = [] } = records.get(stage.peer) ?? {}
+    return { ...stage, name, addresses }
+  })
 }
 
 /** The node as it will be once its sessions are over. */

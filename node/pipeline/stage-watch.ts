@@ -15,13 +15,17 @@ export interface StageWatchParts {
  */
 export class StageWatch {
   readonly #parts: StageWatchParts
-  readonly #peers: readonly string[]
+  readonly #peers = new Set<string>()
   #since: number | undefined
   #timer: NodeJS.Timeout | undefined
 
-  constructor(parts: StageWatchParts, peers: readonly string[]) {
+  constructor(parts: StageWatchParts) {
     this.#parts = parts
-    this.#peers = peers
+  }
+
+  /** One that is connected: a ping must not wait for a dial. */
+  add(peer: string): void {
+    this.#peers.add(peer)
   }
 
   /** An answer is awaited since then; undefined: none is. */
@@ -45,7 +49,7 @@ export class StageWatch {
   async #look(): Promise<void> {
     const since = this.#since
     const late = since !== undefined && this.#parts.now() - since >= SUSPECT_MS
-    if (late) await Promise.all(this.#peers.map(async peer => this.#ask(peer, since)))
+    if (late) await Promise.all([...this.#peers].map(async peer => this.#ask(peer, since)))
     if (this.#since === undefined) this.#timer = undefined
     else this.#timer = this.#lookAt((late ? this.#parts.now() : this.#since) + SUSPECT_MS)
   }

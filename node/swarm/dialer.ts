@@ -13,8 +13,8 @@ import type { RecordBook } from './record-book.js'
 const DIAL_MILLISECONDS = 20_000
 /** From the connection to the accepted hello. */
 const HELLO_MILLISECONDS = 10_000
-/** One round trip to agree on the protocol. */
-const OPEN_MILLISECONDS = 10_000
+/** One round trip over a connection that may be dead without anybody knowing. */
+const OPEN_MILLISECONDS = 5_000
 /** A peer with which streams were opened is kept connected, and dialled again when it is lost, for this long. */
 const KEEP_MILLISECONDS = 600_000
 const KEEP_TAG = `${KEEP_ALIVE}-flambeau`

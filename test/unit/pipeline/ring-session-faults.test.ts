@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ProtocolError } from '../../../protocol/protocol-error.js'
-import type { StageReply } from '../../../protocol/stage.js'
+import type { StageReply, StageRequest } from '../../../protocol/stage.js'
 import { ALIVE_MS, OPEN_MS, STEP_MS, SUSPECT_MS } from '../../../node/pipeline/constants.js'
 import type { RingSession, StepAnswer } from '../../../node/pipeline/ring-session.js'
 import { VOCABULARY, WIDTH } from './layer-engine.js'
@@ -167,6 +167,22 @@ describe('a stage that says nothing', () => {
     const expected = expect(opening).rejects.toMatchObject({ code: 'STAGE_LOST', details: { peer: 'peer 0' } })
     await vi.advanceTimersByTimeAsync(OPEN_MS)
     await expected
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it.each([
+    ['opened', (): undefined => undefined],
+    ['linked', (request: StageRequest) => (request.type === 'open' ? obliging(request) : undefined)]
+  ])('is lost before it is %s when it does not say that it lives either', async (_what, answer) => {
+    const route = scriptedRoute(2, answer)
+    route.ping.run = async peer => (peer === 'peer 0' ? new Promise(() => undefined) : undefined)
+    const expected = expect(openScripted(route)).rejects.toMatchObject({
+      code: 'STAGE_LOST',
+      details: { peer: 'peer 0' }
+    })
+    await vi.advanceTimersByTimeAsync(SUSPECT_MS + ALIVE_MS)
+    await expected
+    expect(route.stages.map(({ closed }) => closed)).toEqual([true, true])
     expect(vi.getTimerCount()).toBe(0)
   })
 
