@@ -4,8 +4,9 @@ import { CodedError } from '../../protocol/errors.js'
  * - `PINNED_RANGE` the owner's `--layers` cannot be served for this model
  * - `MEMORY_TOO_SMALL` not even the smallest allowed range of the model fits what the owner gives
  * - `NO_HOLDER` nobody offers the model's pieces
+ * - `REMOVED` the owner removed the model before it was held
  */
-export type HoldingErrorCode = 'PINNED_RANGE' | 'MEMORY_TOO_SMALL' | 'NO_HOLDER'
+export type HoldingErrorCode = 'PINNED_RANGE' | 'MEMORY_TOO_SMALL' | 'NO_HOLDER' | 'REMOVED'
 
 /** This node cannot hold what it should. */
 export class HoldingError extends CodedError<HoldingErrorCode> {

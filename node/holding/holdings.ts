@@ -7,6 +7,7 @@ import { answersTo, offeredModels, rangeText } from '../pipeline/catalogue.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import type { Directory } from '../swarm/types.js'
 import { chooseRange } from './choice.js'
+import { HoldingError } from './errors.js'
 import type { MemoryBudget } from './memory-budget.js'
 import { bytesOfRange, footprint, type Footprint } from './footprint.js'
 import type { ModelLibrary } from './library.js'
@@ -44,13 +45,16 @@ export interface HoldingsSettings {
 export class Holdings extends EventTarget {
   readonly #parts: HoldingsParts
   readonly #settings: HoldingsSettings
-  readonly #stopping = new AbortController()
   readonly #usedBytes = new Map<string, number>()
   readonly #retryAt = new Map<string, number>()
   /** The owner does not want these any more, until they ask for one again. */
   readonly #removed = new Set<string>()
   readonly #tasks = new Set<TaskView>()
   #queue: Promise<unknown> = Promise.resolve()
+  /** The model whose turn it is, and how to end that. */
+  #current: { manifest: string; controller: AbortController; held: Promise<unknown> } | undefined
+  /** Why nothing is held any more. */
+  #stopped: Error | undefined
   #settling: NodeJS.Timeout | undefined
   #retrying: NodeJS.Timeout | undefined
 
@@ -73,7 +77,8 @@ export class Holdings extends EventTarget {
     this.#parts.directory.removeEventListener('change', this.#settle)
     clearTimeout(this.#settling)
     clearTimeout(this.#retrying)
-    this.#stopping.abort(new Error('the node is shutting down'))
+    this.#stopped ??= new Error('the node is shutting down')
+    this.#current?.controller.abort(this.#stopped)
     await this.#queue
   }
 
@@ -95,15 +100,18 @@ export class Holdings extends EventTarget {
   }
 
   async #enqueue(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
-    const holding = this.#queue.then(async () => this.#hold(manifest, pinned))
+    const holding = this.#queue.then(async () => this.#turn(manifest, pinned))
     this.#queue = holding.catch(() => undefined)
     return holding
   }
 
-  /** Stops serving a model and deletes what the store has of it. */
+  /** Stops fetching or serving a model, and deletes what the store has of it. */
   async remove(manifest: string): Promise<void> {
     this.#removed.add(manifest)
-    await this.#queue
+    if (this.#current?.manifest === manifest) {
+      this.#current.controller.abort(removed())
+      await this.#current.held.catch(() => undefined)
+    }
     await this.#parts.shards.withdraw(manifest)
     this.#usedBytes.delete(manifest)
     await this.#parts.store.remove(manifest)
@@ -140,7 +148,7 @@ export class Holdings extends EventTarget {
       await this.#enqueue(manifest, this.#settings.layers)
       this.#retryAt.delete(manifest)
     } catch (error) {
-      if (this.#stopping.signal.aborted) return
+      if (this.#stopped !== undefined || this.#removed.has(manifest)) return
       this.#parts.logger.warn({ manifest, reason: asError(error).message }, 'cannot hold this model now')
       this.#retrying ??= setTimeout(() => {
         this.#retrying = undefined
@@ -149,10 +157,21 @@ export class Holdings extends EventTarget {
     }
   }
 
-  async #hold(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
+  async #turn(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
+    if (this.#stopped !== undefined) throw this.#stopped
+    if (this.#removed.has(manifest)) throw removed()
+    const controller = new AbortController()
+    const held = this.#hold(manifest, pinned, controller.signal)
+    this.#current = { manifest, controller, held }
+    try {
+      return await held
+    } finally {
+      this.#current = undefined
+    }
+  }
+
+  async #hold(manifest: string, pinned: LayerRange | undefined, signal: AbortSignal): Promise<LayerRange> {
     const { shards, library, store, logger } = this.#parts
-    const { signal } = this.#stopping
-    signal.throwIfAborted()
     const offered = shards.offered(manifest)
     if (offered !== undefined) return offered
     this.#usedBytes.delete(manifest)
@@ -210,4 +229,8 @@ export class Holdings extends EventTarget {
   #changed(): void {
     this.dispatchEvent(new Event('change'))
   }
+}
+
+function removed(): HoldingError {
+  return new HoldingError('REMOVED', 'the model was removed from this node meanwhile')
 }

@@ -4,6 +4,7 @@ import { ProtocolError } from '../../protocol/protocol-error.js'
 import { decodeRelayReply, encodeRelayRequest, type NextStage } from '../../protocol/stage.js'
 import type { Step } from '../../protocol/step.js'
 import { abortable, deadline } from '../deadline.js'
+import { leadsOutside } from '../swarm/addresses.js'
 import { frames, type FrameStream } from '../swarm/wire.js'
 import type { Swarm } from '../swarm/types.js'
 import { sendBounded } from './bounded-send.js'
@@ -21,7 +22,8 @@ export interface RelayTarget extends NextStage {
 }
 
 /**
- * Opens a relay stream to the next stage and waits until it admits us.
+ * Opens a relay stream to the next stage and waits until it admits us. What the origin says of its addresses counts only
+ * where it does not lead into this node's own network; the rest is in the next stage's own record.
  * @param onLost called once when the stream ends after that, although nobody closed it here
  * @throws ProtocolError - the next stage's own status; whatever dialling throws
  */
@@ -31,7 +33,8 @@ export async function openRelay(
   onLost: (error: Error) => void
 ): Promise<HiddenStateSink> {
   using limit = deadline('linking to the next stage', LINK_MS)
-  const { peer, addresses, session, secret } = target
+  const { peer, session, secret } = target
+  const addresses = target.addresses.filter(leadsOutside)
   const stream = await swarm.openStream(peer, RELAY_PROTOCOL, { addresses, signal: limit.signal })
   const admitted = Promise.withResolvers<undefined>()
   let linked = false

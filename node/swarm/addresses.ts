@@ -25,6 +25,12 @@ export function isPublic(address: Address): boolean {
   return kind?.startsWith('dns') === true
 }
 
+/** Dialling it stays outside of this node's own network: it is public, or a circuit through a public relay. */
+export function leadsOutside(address: Address): boolean {
+  const [relay = ''] = address.split(CIRCUIT)
+  return isPublic(relay)
+}
+
 /** From where addresses can be dialled: the widest of them counts. */
 export type Reach = 'anywhere' | 'through a relay' | 'local network' | 'this machine' | 'nowhere'
 

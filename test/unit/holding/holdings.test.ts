@@ -53,6 +53,12 @@ function node({ bytes = 1e9, ...settings }: Partial<HoldingsSettings> & { bytes?
   return { engine, shards, directory, logger, holdings }
 }
 
+/** A fetch that only its signal ends. */
+const endless = (signal: AbortSignal): Promise<undefined> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error))
+  })
+
 /** Somebody who has all pieces of the model and serves nothing. */
 const offer = (): NodeView =>
   nodeView('owner', [
@@ -179,26 +185,23 @@ describe('Holdings', () => {
     expect(await holdings.hold(model.id)).toEqual(WHOLE)
   })
 
-  it('does not hold again what was removed while it was being fetched', async () => {
-    const { holdings, shards, directory } = node()
-    const fetched = Promise.withResolvers<undefined>()
-    model.beforeRange.run = () => fetched.promise
+  it('does not go on fetching what is removed, nor hold it again', async () => {
+    const { holdings, shards, directory, logger } = node()
+    model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
     await vi.waitFor(() => expect(holdings.tasks).toHaveLength(1))
-    const removed = holdings.remove(model.id)
-    fetched.resolve(undefined)
-    await removed
+    const asked = expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'REMOVED' })
+    await holdings.remove(model.id)
+    await asked
     await expectNoHold(directory)
     expect([shards.list(), holdings.tasks]).toEqual([[], []])
+    expect(logger.warn).not.toHaveBeenCalled()
   })
 
   it('stops in the middle of a fetch, without a warning and without trying again', async () => {
     const { holdings, directory, logger } = node()
-    model.beforeRange.run = signal =>
-      new Promise((_, reject) => {
-        signal.addEventListener('abort', () => reject(signal.reason as Error))
-      })
+    model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
     await vi.waitFor(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))

@@ -4,6 +4,7 @@ import {
   isCircuit,
   isLoopback,
   isPublic,
+  leadsOutside,
   parseAddresses,
   parsePeerAddress,
   peerOf,
@@ -43,6 +44,14 @@ describe('addresses', () => {
     [`/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`, false],
     ['nonsense', false]
   ])('%s is public: %s', (address, expected) => expect(isPublic(address)).toBe(expected))
+
+  it.each([
+    ['/ip4/203.0.113.9/tcp/1', true],
+    [`/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`, true],
+    [`/ip4/10.0.0.1/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`, false],
+    ['/ip4/127.0.0.1/tcp/1', false],
+    ['/p2p-circuit', false]
+  ])('%s leads outside: %s', (address, expected) => expect(leadsOutside(address)).toBe(expected))
 
   it.each([
     [['/ip4/127.0.0.1/tcp/1', '/ip4/10.0.0.1/tcp/1', '/ip4/203.0.113.9/tcp/1'], 'anywhere'],
