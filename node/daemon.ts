@@ -125,8 +125,10 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
 
   const store = new ModelStore({ root: home.modelsFolder })
   await store.start()
-  const makeEngine = (): EngineProcess => new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
-  const engine = makeEngine()
+  const engine = new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
+  // On the CPU, which reads the file as it goes: the GPU may be too small for a whole model, and has shards to serve.
+  const makeCheckEngine = (): EngineProcess =>
+    new EngineProcess({ childModule: ENGINE_CHILD, logger }, { ...config.engine, backend: 'cpu' })
   const memory = new MemoryBudget(
     { engine },
     { freeBytes: hardware.memoryFree, share: freeBytes => shareBytes(config.share.memory, freeBytes) }
@@ -177,7 +179,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     }
   })
   const sharer = new Sharer(
-    { store, makeEngine, onShared: () => void announcer.update() },
+    { store, makeEngine: makeCheckEngine, onShared: () => void announcer.update() },
     { folder: home.modelsFolder }
   )
 
