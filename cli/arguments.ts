@@ -3,6 +3,8 @@ import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import type { LayerRange } from '../node/models/types.js'
 import { LAYERS_ALLOWED, parseCuts, parseLayerRange } from '../node/parse.js'
+import { someText } from '../protocol/checks.js'
+import { MAX_NAME_BYTES } from '../protocol/limits.js'
 import { CliError } from './errors.js'
 
 interface Bounds {
@@ -34,6 +36,15 @@ export function cutsArgument(text: string): number[] {
   const cuts = parseCuts(text)
   if (cuts !== undefined) return cuts
   throw new InvalidArgumentError('Must be layers in ascending order such as 2,5: the model is cut before each.')
+}
+
+/** What a swarm is called: it goes into invitations and into every member's files. */
+export function swarmNameArgument(text: string): string {
+  try {
+    return someText('swarm name', text, MAX_NAME_BYTES)
+  } catch {
+    throw new InvalidArgumentError(`Must have 1 to ${MAX_NAME_BYTES} bytes and no control characters.`)
+  }
 }
 
 /** For options that may come several times. */

@@ -1,5 +1,5 @@
 import type { Config } from '../node/config.js'
-import { EngineProcess } from '../node/engine/engine.js'
+import { COMPARISON_TIMES, EngineProcess } from '../node/engine/engine.js'
 import type { Engine, EngineInfo } from '../node/engine/types.js'
 import type { Logger } from '../node/logger.js'
 
@@ -19,7 +19,7 @@ export async function startEngine(
   { signal }: { signal: AbortSignal }
 ): Promise<EngineForCommand> {
   const childModule = new URL('../node/engine/child.js', import.meta.url)
-  const engine = new EngineProcess({ childModule, logger }, config.engine)
+  const engine = new EngineProcess({ childModule, logger }, config.engine, COMPARISON_TIMES)
   try {
     const info = await engine.start({ signal })
     return { engine, info, [Symbol.asyncDispose]: () => engine.stop() }

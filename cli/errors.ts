@@ -5,10 +5,9 @@ import { CodedError } from '../protocol/errors.js'
  * - `INTERRUPTED` Ctrl+C, or the request to end
  * - `NO_SWARM` this home belongs to no swarm yet
  * - `DEMO_FAILED` a node of the demo failed, or an answer was wrong
- * - `AMBIGUOUS_NAME` several things answer to it
  * - `NO_FILE` the file that was named is not there
  */
-export type CliErrorCode = 'USAGE' | 'INTERRUPTED' | 'NO_SWARM' | 'AMBIGUOUS_NAME' | 'DEMO_FAILED' | 'NO_FILE'
+export type CliErrorCode = 'USAGE' | 'INTERRUPTED' | 'NO_SWARM' | 'DEMO_FAILED' | 'NO_FILE'
 
 /** What goes wrong between a person and the node. */
 export class CliError extends CodedError<CliErrorCode> {

@@ -5,7 +5,7 @@ import { shareBytes, type Config } from './config.js'
 import { ControlServer } from './control/server.js'
 import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
-import { EngineProcess } from './engine/engine.js'
+import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
@@ -128,7 +128,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   const engine = new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
   // On the CPU, which reads the file as it goes: the GPU may be too small for a whole model, and has shards to serve.
   const makeCheckEngine = (): EngineProcess =>
-    new EngineProcess({ childModule: ENGINE_CHILD, logger }, { ...config.engine, backend: 'cpu' })
+    new EngineProcess({ childModule: ENGINE_CHILD, logger }, { ...config.engine, backend: 'cpu' }, COMPARISON_TIMES)
   const memory = new MemoryBudget(
     { engine },
     { freeBytes: hardware.memoryFree, share: freeBytes => shareBytes(config.share.memory, freeBytes) }

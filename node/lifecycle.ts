@@ -45,7 +45,8 @@ export class Lifecycle {
         this.#throwIfStopping()
         signal?.throwIfAborted()
         this.#started.push(component)
-        await component.start?.()
+        const starting = Promise.resolve(component.start?.())
+        await (signal === undefined ? starting : abortable(starting, signal))
       }
       this.#throwIfStopping()
       this.#isOpen = true

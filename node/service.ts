@@ -9,7 +9,8 @@ import type {
   ShareRequest,
   StatusView
 } from './control/contract.js'
-import type { ControlOptions, ControlService, InviteView } from './control/service.js'
+import type { ControlOptions, ControlService, InviteView, RemovedView } from './control/service.js'
+import { errorView } from './control/errors.js'
 import type { Engine } from './engine/types.js'
 import { abortable } from './deadline.js'
 import type { Announcer } from './holding/announcer.js'
@@ -19,6 +20,8 @@ import type { Sharer } from './holding/share.js'
 import type { Home } from './home.js'
 import type { Lifecycle } from './lifecycle.js'
 import type { ModelStore } from './models/store.js'
+import type { LayerRange } from './models/types.js'
+import { offeredModels, resolveModel } from './pipeline/catalogue.js'
 import type { Origin } from './pipeline/origin.js'
 import type { ShardRegistry } from './pipeline/shard-registry.js'
 import type { StageHost } from './pipeline/stage-host.js'
@@ -26,6 +29,8 @@ import { invitationTo, type Membership } from './swarm/membership.js'
 import type { Swarm } from './swarm/types.js'
 import { VERSION } from './version.js'
 import { modelViews, peerViews, shardViews } from './views.js'
+
+type SharedEvent = Extract<ShareEvent, { event: 'shared' }>
 
 export interface NodeServiceParts {
   home: Home
@@ -99,15 +104,28 @@ export class NodeService implements ControlService {
     return modelViews(directory.nodes())
   }
 
-  /** Ends with `shared` once this node serves layers of the model. */
+  /** Ends with `shared` once this node serves layers of the model, or has found that it cannot. */
   async *share(request: ShareRequest, { signal }: ControlOptions = {}): AsyncGenerator<ShareEvent> {
     const using = signal ?? new AbortController().signal
     for await (const event of this.#parts.sharer.share(request, { signal: using })) {
-      if (event.event === 'shared') {
-        await this.#parts.holdings.hold(event.manifest, request.layers)
-        await this.#parts.announcer.update()
+      if (event.event !== 'shared') {
+        yield event
+        continue
       }
-      yield event
+      yield { event: 'progress', phase: 'loading', done: 0, total: 1 }
+      yield { ...event, ...(await this.#serve(event.manifest, request.layers)) }
+    }
+  }
+
+  /** The model is shared whatever comes of this. */
+  async #serve(manifest: string, layers: LayerRange | undefined): Promise<Pick<SharedEvent, 'serves' | 'problem'>> {
+    const { holdings, announcer } = this.#parts
+    try {
+      const serves = await holdings.hold(manifest, layers)
+      await announcer.update()
+      return { serves }
+    } catch (error) {
+      return { problem: errorView(error) }
     }
   }
 
@@ -125,8 +143,15 @@ export class NodeService implements ControlService {
     return { invitation, name: membership.name, closed: membership.key !== undefined }
   }
 
-  async remove(manifest: string): Promise<void> {
-    await this.#parts.holdings.remove(manifest)
+  async remove(wanted: string): Promise<RemovedView> {
+    const { store, swarm, holdings } = this.#parts
+    const here = store.list().map(({ id, manifest }) => ({ manifest: id, name: manifest.name }))
+    const elsewhere = offeredModels(swarm.directory.nodes()).filter(({ manifest }) =>
+      here.every(model => model.manifest !== manifest)
+    )
+    const { manifest, name } = resolveModel<RemovedView>([...here, ...elsewhere], wanted)
+    await holdings.remove(manifest)
+    return { manifest, name }
   }
 
   /** The answer has to leave first. */

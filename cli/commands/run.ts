@@ -1,5 +1,6 @@
 import type { GenerateRequest } from '../../node/control/contract.js'
 import { MAX_REQUEST_BYTES } from '../../node/control/limits.js'
+import { abortable } from '../../node/deadline.js'
 import { ask, streamAnswer, type Answer, type Asking } from '../answer.js'
 import { JSON_OPTION, type Context, type DefineCommand } from '../context.js'
 import { usage } from '../errors.js'
@@ -21,7 +22,7 @@ export const define: DefineCommand = (command, context) => {
     .option(...JSON_OPTION)
     .action(async (model: string, words: string[], options: RunOptions) => {
       using interrupt = interruptible()
-      const prompt = await promptFrom(words, context, options)
+      const prompt = await abortable(promptFrom(words, context, options), interrupt.signal)
       await using node = await useNode(context, interrupt)
       const request = requestFor(model, prompt, options)
       if (options.json)

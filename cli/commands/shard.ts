@@ -1,3 +1,4 @@
+import { prepareHome } from '../../node/home.js'
 import type { SplitCheckOptions, SplitCheckResult, SplitProgress } from '../../node/models/split-check.js'
 import { cutsArgument, existingFile } from '../arguments.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
@@ -48,7 +49,8 @@ async function compare({ output, home, env }: Context, wanted: Wanted): Promise<
       if (cuts.length === 0) progress.update('the whole model', 0, 0)
       else progress.update(`layers ${layerRange(range)}`, range.end, layers)
     }
-    return await checkSplit({ ...wanted, engine: started.engine, onProgress })
+    const { modelsFolder: folder } = prepareHome(home) // not the system's: shards are as large as the model
+    return await checkSplit({ ...wanted, engine: started.engine, folder, onProgress })
   } catch (error) {
     wanted.signal.throwIfAborted()
     if (error instanceof RangeError) throw usage(`${error.message}.`)

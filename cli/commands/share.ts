@@ -1,4 +1,4 @@
-import type { ShareEvent, ShareRequest } from '../../node/control/contract.js'
+import type { ErrorView, ShareEvent, ShareRequest } from '../../node/control/contract.js'
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import type { LayerRange } from '../../node/models/types.js'
 import { existingFile, layersArgument } from '../arguments.js'
@@ -16,7 +16,7 @@ interface ShareOptions extends JsonOption {
 export const define: DefineCommand = (command, context) => {
   command
     .argument('<file>', 'GGUF file of the whole model')
-    .option('--name <name>', 'how people call it (default: the name of the file)')
+    .option('--name <name>', 'how people call it (default: what it calls itself, or the file)')
     .option('--layers <range>', 'serve these layers of it, 0-8 being layers 0 to 7', layersArgument)
     .option(...JSON_OPTION)
     .action(async (file: string, { name, layers, json }: ShareOptions) => {
@@ -27,7 +27,8 @@ export const define: DefineCommand = (command, context) => {
       try {
         const shared = await follow(daemon.share(request, interrupt), progress)
         progress.end()
-        context.output.result(json, shared, () => sharedLines(shared, layers))
+        context.output.result(json, shared, () => sharedLines(shared))
+        if (shared.problem !== undefined) context.output.notes([notServed(shared.problem)])
       } catch (error) {
         interrupt.signal.throwIfAborted()
         throw error
@@ -39,13 +40,18 @@ export const define: DefineCommand = (command, context) => {
 
 type Shared = Omit<Extract<ShareEvent, { event: 'shared' }>, 'event'>
 
-const PHASES = { reading: 'reading', checking: 'comparing split and whole', hashing: 'hashing' } as const
+const PHASES = {
+  reading: 'reading',
+  checking: 'comparing split and whole',
+  hashing: 'hashing',
+  loading: 'loading layers here'
+} as const
 
 async function follow(events: AsyncIterable<ShareEvent>, progress: Progress): Promise<Shared> {
   for await (const event of withoutErrorEvents(events)) {
     if (event.event === 'shared') {
-      const { model, manifest, layers, cuts } = event
-      return { model, manifest, layers, cuts }
+      const { model, manifest, layers, cuts, serves, problem } = event
+      return { model, manifest, layers, cuts, ...(serves && { serves }), ...(problem && { problem }) }
     }
     const note = event.note === undefined ? '' : `, ${printable(event.note)}`
     progress.update(`${PHASES[event.phase]}${note}`, event.done, event.total)
@@ -53,8 +59,12 @@ async function follow(events: AsyncIterable<ShareEvent>, progress: Progress): Pr
   throw new Error('The node stopped sharing without saying why.')
 }
 
-function sharedLines({ model, manifest, layers, cuts }: Shared, pinned: LayerRange | undefined): string[] {
-  const served = pinned === undefined ? [] : [`This node serves layers ${layerRange(pinned)} of it.`]
+function notServed({ message }: ErrorView): string {
+  return `This node serves none of it: ${printable(message)}`
+}
+
+function sharedLines({ model, manifest, layers, cuts, serves }: Shared): string[] {
+  const served = serves === undefined ? [] : [`This node serves layers ${layerRange(serves)} of it.`]
   return [
     `${printable(model)} is shared: ${layers} layers, ${cutsText(cuts, layers)}.`,
     ...served,

@@ -7,6 +7,7 @@ import {
   saveMembership,
   type Membership
 } from '../../node/swarm/membership.js'
+import { swarmNameArgument } from '../arguments.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
 import { joinSwarm, refuseWhileRunning, requireMembership } from '../membership.js'
 import { requireDaemon } from '../node.js'
@@ -17,7 +18,7 @@ export const define: DefineCommand = (command, context) => {
   command
     .command('create')
     .summary('begin a swarm')
-    .argument('<name>', 'for people')
+    .argument('<name>', 'for people', swarmNameArgument)
     .option('--closed', 'only who has an invitation can connect')
     .option(...JSON_OPTION)
     .action((name: string, options: CreateOptions) => create(context, name, options))

@@ -15,7 +15,7 @@ import type {
 } from './contract.js'
 import { ControlError, RemoteError, withoutErrorEvents } from './errors.js'
 import { CALL_MS, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, PROBE_MS, SILENCE_MS } from './limits.js'
-import type { ControlOptions, ControlService, InviteView } from './service.js'
+import type { ControlOptions, ControlService, InviteView, RemovedView } from './service.js'
 
 /** The daemon of this home, or undefined where none listens. */
 export async function connectToDaemon(home: Pick<Home, 'controlSocket'>): Promise<ControlService | undefined> {
@@ -63,8 +63,8 @@ class ControlClient implements ControlService {
     return this.#call('POST', '/v1/invite', options)
   }
 
-  async remove(manifest: string, options?: ControlOptions): Promise<void> {
-    await this.#call('DELETE', `/v1/models/${encodeURIComponent(manifest)}`, options)
+  remove(model: string, options?: ControlOptions): Promise<RemovedView> {
+    return this.#call('DELETE', `/v1/models/${encodeURIComponent(model)}`, options)
   }
 
   async stop(options?: ControlOptions): Promise<void> {
@@ -115,7 +115,16 @@ class ControlClient implements ControlService {
     return new Promise((resolve, reject) => {
       const headers = body === undefined ? {} : { 'content-type': 'application/json' }
       const outgoing = request({ ...options, headers, socketPath: this.#socketPath, agent: false }, resolve)
-      outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error(`no sign of life for ${SILENCE_MS / 1000} s`)))
+      outgoing.setTimeout(SILENCE_MS, () => {
+        // After this process itself was suspended, what came meanwhile is read in the next turn.
+        const read = outgoing.socket?.bytesRead
+        setImmediate(() =>
+          setImmediate(() => {
+            if (outgoing.socket?.bytesRead !== read) return
+            outgoing.destroy(new Error(`no sign of life for ${SILENCE_MS / 1000} s`))
+          })
+        )
+      })
       outgoing.once('error', reject)
       outgoing.end(body)
     })

@@ -3,6 +3,8 @@
  * Streams are NDJSON: one event a line. Shared by the daemon (`server.ts`) and by the CLI (`client.ts`).
  */
 
+import type { LayerRange } from '../models/types.js'
+
 export interface StatusView {
   version: string
   pid: number
@@ -81,9 +83,20 @@ export interface ShareRequest {
   layers?: { start: number; end: number }
 }
 
+export type SharePhase = 'reading' | 'checking' | 'hashing' | 'loading'
+
 export type ShareEvent =
-  | { event: 'progress'; phase: 'reading' | 'checking' | 'hashing'; done: number; total: number; note?: string }
-  | { event: 'shared'; model: string; manifest: string; layers: number; cuts: number[] }
+  | { event: 'progress'; phase: SharePhase; done: number; total: number; note?: string }
+  | {
+      event: 'shared'
+      model: string
+      manifest: string
+      layers: number
+      cuts: number[]
+      /** What this node serves of it now; absent where it serves nothing, for the reason that `problem` tells. */
+      serves?: LayerRange
+      problem?: ErrorView
+    }
   | { event: 'error'; error: ErrorView }
 
 export interface SamplingRequest {

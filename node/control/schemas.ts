@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { GenerateRequest, ShareRequest } from './contract.js'
 
 /** The most characters of a path or a name. */
-const MAX_SHORT = 4096
+export const MAX_SHORT = 4096
 const MAX_STOP_STRINGS = 16
 const MAX_MESSAGES = 4096
 
@@ -51,5 +51,5 @@ export const generateRequest = z
     error: 'either prompt or messages is needed, and not both'
   }) satisfies z.ZodType<GenerateRequest>
 
-/** Parameters of `DELETE /v1/models/:manifest`. */
-export const manifestId = z.strictObject({ manifest: z.string().regex(/^[0-9a-f]{64}$/) })
+/** Parameters of `DELETE /v1/models/:model`. */
+export const modelParameters = z.strictObject({ model: short })

@@ -8,7 +8,7 @@ import { connectToDaemon } from './client.js'
 import { ControlError, errorView } from './errors.js'
 import { sendEvents } from './event-stream.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS, STOP_MS } from './limits.js'
-import { generateRequest, manifestId, shareRequest } from './schemas.js'
+import { generateRequest, MAX_SHORT, modelParameters, shareRequest } from './schemas.js'
 import type { ControlService } from './service.js'
 
 export interface ControlServerCollaborators {
@@ -98,7 +98,10 @@ export class ControlServer {
 
   #build(): FastifyInstance {
     const service = this.#service
-    const app = fastify({ bodyLimit: MAX_REQUEST_BYTES, forceCloseConnections: true })
+    const app = fastify({
+      ...{ bodyLimit: MAX_REQUEST_BYTES, forceCloseConnections: true },
+      routerOptions: { maxParamLength: MAX_SHORT }
+    })
     app.setErrorHandler<FastifyError>((error, _request, reply) => this.#refuse(error, reply))
     app.setNotFoundHandler(request => {
       throw badRequest(`there is no ${request.method} ${request.url}`)
@@ -107,10 +110,7 @@ export class ControlServer {
     app.get('/v1/peers', () => service.peers())
     app.get('/v1/models', () => service.models())
     app.post('/v1/invite', () => service.invite())
-    app.delete('/v1/models/:manifest', async request => {
-      await service.remove(check(manifestId, request.params).manifest)
-      return {}
-    })
+    app.delete('/v1/models/:model', request => service.remove(check(modelParameters, request.params).model))
     app.post('/v1/stop', (_request, reply) => this.#stopDaemon(reply))
     app.post('/v1/share', (request, reply) => {
       const body = check(shareRequest, request.body)

@@ -17,6 +17,12 @@ export interface InviteView {
   closed: boolean
 }
 
+export interface RemovedView {
+  name: string
+  /** Hash. */
+  manifest: string
+}
+
 export interface ControlOptions {
   signal?: AbortSignal
 }
@@ -34,8 +40,11 @@ export interface ControlService {
   /** Aborting `signal` frees the session on every stage. */
   generate(request: GenerateRequest, options?: ControlOptions): AsyncIterable<GenerateEvent>
   invite(options?: ControlOptions): Promise<InviteView>
-  /** Stops serving a model and deletes what the store holds of it; a shared source file stays. `manifest`: its id. */
-  remove(manifest: string, options?: ControlOptions): Promise<void>
+  /**
+   * Stops serving a model and deletes what the store holds of it; a shared source file stays. `model`: its name, its
+   * manifest hash or the beginning of that.
+   */
+  remove(model: string, options?: ControlOptions): Promise<RemovedView>
   /** Ends the daemon; resolves when it has begun to stop. */
   stop(options?: ControlOptions): Promise<void>
 }

@@ -44,6 +44,9 @@ export const ENGINE_TIMES: EngineTimes = {
   healthy: 60_000
 }
 
+/** Of an engine that compares models: one that is larger than the memory is read from disk at every step. */
+export const COMPARISON_TIMES: Partial<EngineTimes> = { stepSilence: 3_600_000 }
+
 /** The engine's process, seen from the daemon: started, watched, and started again when it dies. */
 export class EngineProcess implements Engine {
   readonly #parts: EngineParts

@@ -1,5 +1,6 @@
 import { asError } from '../../protocol/errors.js'
 import type { TaskView } from '../control/contract.js'
+import { EngineError } from '../engine/errors.js'
 import type { Logger } from '../logger.js'
 import type { ModelStore } from '../models/store.js'
 import type { LayerRange, StoredModel } from '../models/types.js'
@@ -16,8 +17,11 @@ import type { ModelLibrary } from './library.js'
 const SETTLE_MS = 250
 /** Lines in the log on the way to a whole shard. */
 const PROGRESS_LINES = 10
-/** A model that could not be held is tried again after this. */
+/** A model that could not be held is tried again after this ... */
 const RETRY_MS = 30_000
+/** ... and after this, doubled each time up to the longest, when the engine died of it, and with it all other sessions. */
+const FATAL_RETRY_MS = 600_000
+const LONGEST_RETRY_MS = 6 * 3_600_000
 
 export interface HoldingsParts {
   store: ModelStore
@@ -46,7 +50,10 @@ export class Holdings extends EventTarget {
   readonly #parts: HoldingsParts
   readonly #settings: HoldingsSettings
   readonly #usedBytes = new Map<string, number>()
-  readonly #retryAt = new Map<string, number>()
+  /** Models that nobody asked for and whose turn is to come. */
+  readonly #waiting = new Set<string>()
+  /** Those that could not be held: when they are tried again, and how often the engine died of them. */
+  readonly #failed = new Map<string, { retryAt: number; timer: NodeJS.Timeout; fatal: number }>()
   /** The owner does not want these any more, until they ask for one again. */
   readonly #removed = new Set<string>()
   readonly #tasks = new Set<TaskView>()
@@ -56,7 +63,6 @@ export class Holdings extends EventTarget {
   /** Why nothing is held any more. */
   #stopped: Error | undefined
   #settling: NodeJS.Timeout | undefined
-  #retrying: NodeJS.Timeout | undefined
 
   constructor(parts: HoldingsParts, settings: HoldingsSettings) {
     super()
@@ -76,7 +82,7 @@ export class Holdings extends EventTarget {
   async stop(): Promise<void> {
     this.#parts.directory.removeEventListener('change', this.#settle)
     clearTimeout(this.#settling)
-    clearTimeout(this.#retrying)
+    for (const { timer } of this.#failed.values()) clearTimeout(timer)
     this.#stopped ??= new Error('the node is shutting down')
     this.#current?.controller.abort(this.#stopped)
     await this.#queue
@@ -141,20 +147,32 @@ export class Holdings extends EventTarget {
 
   /** For models that nobody asked this node to hold: a failure is logged, and tried again later. */
   async #try(manifest: string): Promise<void> {
-    const now = Date.now()
-    if (this.#removed.has(manifest) || (this.#retryAt.get(manifest) ?? 0) > now) return
-    this.#retryAt.set(manifest, now + RETRY_MS)
+    const isDue = (this.#failed.get(manifest)?.retryAt ?? 0) <= Date.now()
+    if (this.#removed.has(manifest) || this.#waiting.has(manifest) || !isDue) return
+    this.#waiting.add(manifest)
     try {
       await this.#enqueue(manifest, this.#settings.layers)
-      this.#retryAt.delete(manifest)
+      this.#failed.delete(manifest)
     } catch (error) {
-      if (this.#stopped !== undefined || this.#removed.has(manifest)) return
-      this.#parts.logger.warn({ manifest, reason: asError(error).message }, 'cannot hold this model now')
-      this.#retrying ??= setTimeout(() => {
-        this.#retrying = undefined
-        this.#look()
-      }, RETRY_MS).unref()
+      if (this.#stopped === undefined && !this.#removed.has(manifest)) this.#tryLater(manifest, asError(error))
+    } finally {
+      this.#waiting.delete(manifest)
     }
+  }
+
+  #tryLater(manifest: string, error: Error): void {
+    let { fatal } = this.#failed.get(manifest) ?? { fatal: 0 }
+    let wait = RETRY_MS
+    if (error instanceof EngineError && error.code === 'ENGINE_LOST') {
+      wait = Math.min(FATAL_RETRY_MS * 2 ** fatal, LONGEST_RETRY_MS)
+      fatal++
+    }
+    const longAgo = Date.now() - LONGEST_RETRY_MS
+    for (const [other, { retryAt }] of this.#failed) if (retryAt < longAgo) this.#failed.delete(other)
+    const timer = setTimeout(() => this.#look(), wait).unref()
+    this.#failed.set(manifest, { retryAt: Date.now() + wait, timer, fatal })
+    const retryInSeconds = wait / 1_000
+    this.#parts.logger.warn({ manifest, reason: error.message, retryInSeconds }, 'cannot hold this model now')
   }
 
   async #turn(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {

@@ -1,3 +1,4 @@
+import { parse } from 'node:path'
 import type { ShareEvent, ShareRequest } from '../control/contract.js'
 import type { Engine } from '../engine/types.js'
 import { readGguf } from '../models/gguf.js'
@@ -49,7 +50,7 @@ export class Sharer {
     const manifest = await buildManifest(
       { file, gguf },
       {
-        ...(request.name === undefined ? {} : { name: request.name }),
+        name: request.name ?? gguf.metadata.string('general.name') ?? parse(file).name,
         cuts,
         signal,
         onProgress: ({ bytes, totalBytes }) =>

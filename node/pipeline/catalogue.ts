@@ -1,4 +1,5 @@
 /** Which models the swarm offers, read from what its nodes say of themselves. Pure. */
+import { nearest } from '../parse.js'
 import type { NodeView } from '../swarm/types.js'
 import { missingLayers } from '../scheduler/coverage.js'
 import { PipelineError } from './errors.js'
@@ -57,7 +58,10 @@ export function answersTo({ manifest, name }: Pick<OfferedModel, 'manifest' | 'n
 }
 
 /** By name, by manifest hash or by the beginning of one. Throws `UNKNOWN_MODEL` or `AMBIGUOUS_MODEL`. */
-export function resolveModel(models: readonly OfferedModel[], wanted: string): OfferedModel {
+export function resolveModel<M extends Pick<OfferedModel, 'manifest' | 'name'>>(
+  models: readonly M[],
+  wanted: string
+): M {
   const found = models.filter(model => answersTo(model, wanted))
   const [model, ...others] = found
   if (model === undefined) throw unknownModel(models, wanted)
@@ -70,11 +74,12 @@ export function resolveModel(models: readonly OfferedModel[], wanted: string): O
   )
 }
 
-function unknownModel(models: readonly OfferedModel[], wanted: string): PipelineError {
+function unknownModel(models: readonly Pick<OfferedModel, 'name'>[], wanted: string): PipelineError {
   const names = models.map(({ name }) => name)
+  const closest = nearest(wanted, names)
   const offer =
     names.length > 0
-      ? `It offers: ${names.join(', ')}.`
+      ? `It offers: ${names.join(', ')}.${closest === undefined ? '' : ` Did you mean ${closest}?`}`
       : 'It offers none yet: share one with `flambeau share FILE.gguf`.'
   return new PipelineError('UNKNOWN_MODEL', `Nobody in this swarm offers "${wanted}". ${offer}`, {
     details: { wanted, offered: names }

@@ -9,10 +9,8 @@ import {
   wholeBetween
 } from '../../../cli/arguments.js'
 import { flagsOf, settingOptions } from '../../../cli/commands/up.js'
-import { findModel } from '../../../cli/commands/remove.js'
 import { addAnswerOptions, samplingOf, type AnswerOptions } from '../../../cli/sampling.js'
 import { SETTING_KEYS } from '../../../node/config-schema.js'
-import type { ModelView } from '../../../node/control/contract.js'
 
 function parse(command: Command, args: string[]): Command {
   return command
@@ -90,34 +88,5 @@ describe('the options of up', () => {
 
   it('exist for every setting', () => {
     expect(settingOptions().length).toBeGreaterThanOrEqual(SETTING_KEYS.length)
-  })
-})
-
-describe('a model by name or hash', () => {
-  const model = (name: string, manifest: string): ModelView => ({
-    name,
-    manifest,
-    architecture: 'llama',
-    layers: 1,
-    cuts: [],
-    complete: true,
-    missing: [],
-    holders: []
-  })
-  const models = [model('ember', 'aaaaaa11'), model('ember', 'bbbbbb22'), model('other', 'cccccc33')]
-
-  it('is found', () => {
-    expect(findModel(models, 'other').manifest).toBe('cccccc33')
-    expect(findModel(models, 'bbbbbb').name).toBe('ember')
-  })
-
-  it.each([
-    ['ember', 'AMBIGUOUS_NAME', 'aaaaaa11 or bbbbbb22'],
-    ['othr', 'UNKNOWN_MODEL', 'Did you mean other?'],
-    ['cccc', 'UNKNOWN_MODEL', 'cccc']
-  ])('%s is not', (wanted, code, text) => {
-    expect(() => findModel(models, wanted)).toThrow(
-      expect.objectContaining({ code, message: expect.stringContaining(text) as string }) as Error
-    )
   })
 })

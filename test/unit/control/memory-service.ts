@@ -65,9 +65,9 @@ export class MemoryService implements ControlService {
     return Promise.resolve({ invitation: 'flambeau:abc', name: 'village', closed: false })
   }
 
-  remove(manifest: string): Promise<void> {
-    this.removed.push(manifest)
-    return Promise.resolve()
+  remove(model: string) {
+    this.removed.push(model)
+    return Promise.resolve({ name: model, manifest: 'f'.repeat(64) })
   }
 
   stop(): Promise<void> {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { EngineError } from '../../../node/engine/errors.js'
 import { Holdings, type HoldingsSettings } from '../../../node/holding/holdings.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
 import type { NodeView } from '../../../node/swarm/types.js'
@@ -156,6 +157,45 @@ describe('Holdings', () => {
     await vi.advanceTimersByTimeAsync(RETRY_MS)
     await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
     expect(holdings.tasks).toEqual([])
+  })
+
+  it('tries a model once at a time, however often the directory changes meanwhile', async () => {
+    const { holdings, directory, logger } = node()
+    const fetched = Promise.withResolvers<undefined>()
+    let fetches = 0
+    model.beforeRange.run = () => {
+      fetches++
+      return fetched.promise
+    }
+    holdings.start()
+    for (let n = 0; n < 5; n++) {
+      directory.show(offer())
+      await vi.advanceTimersByTimeAsync(RETRY_MS)
+    }
+    await vi.waitFor(() => expect(fetches).toBe(1))
+    fetched.reject(new Error('the holder is gone'))
+    await vi.waitFor(() => expect(logger.warn).toHaveBeenCalled())
+    directory.show(offer())
+    await vi.advanceTimersByTimeAsync(RETRY_MS / 2)
+    expect([fetches, logger.warn.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it('leaves a model alone for longer and longer when the engine dies of it', async () => {
+    const { holdings, engine, directory, logger } = node()
+    engine.beforeLoad = () => Promise.reject(new EngineError('ENGINE_LOST', 'the process ended by SIGABRT'))
+    holdings.start()
+    directory.show(offer())
+    for (const [times, minutes] of [
+      [1, 10],
+      [2, 20],
+      [3, 40]
+    ] as const) {
+      await vi.waitFor(() => expect(logger.warn).toHaveBeenCalledTimes(times))
+      expect(logger.warn.mock.lastCall?.[0]).toMatchObject({ retryInSeconds: minutes * 60 })
+      await vi.advanceTimersByTimeAsync(minutes * 60_000 - 2 * RETRY_MS)
+      expect(logger.warn).toHaveBeenCalledTimes(times)
+      await vi.advanceTimersByTimeAsync(3 * RETRY_MS)
+    }
   })
 
   it('fetches and loads again a shard that a restarted engine could not load', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { GenerateEvent, GenerateRequest, ShareEvent, ShareRequest } from '../../../node/control/contract.js'
+import { HoldingError } from '../../../node/holding/errors.js'
 import { NodeService, type NodeServiceParts } from '../../../node/service.js'
 import { createMembership } from '../../../node/swarm/membership.js'
 import { parseInvitation } from '../../../protocol/invitation.js'
@@ -22,19 +23,20 @@ async function service({ closed = false } = {}) {
     { event: 'progress', phase: 'reading', done: 0, total: 1 },
     { event: 'shared', model: 'Toy', manifest: MANIFEST, layers: 6, cuts: [] }
   ]
+  const holdings = {
+    tasks: [],
+    usedBytes: 5,
+    hold: (id: string, layers: unknown): Promise<void> =>
+      Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
+    remove: (id: string) => Promise.resolve(void log.push(`remove ${id}`))
+  }
   const parts = {
     home: { path: '/home' },
     config: { name: 'me' },
     membership: createMembership('ours', { closed }),
     swarm: { peer: PEER, directory, addresses: () => [ADDRESS] },
     store: { list: () => [{ id: MANIFEST, manifest: { name: 'Toy' } }] },
-    holdings: {
-      tasks: [],
-      usedBytes: 5,
-      hold: (id: string, layers: unknown) =>
-        Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
-      remove: (id: string) => Promise.resolve(void log.push(`remove ${id}`))
-    },
+    holdings,
     announcer: { update: () => Promise.resolve(void log.push('announce')) },
     origin: {
       answering: 2,
@@ -55,7 +57,7 @@ async function service({ closed = false } = {}) {
     lifecycle.isOpen = true
     opened.resolve(undefined)
   }
-  return { node, log, engine, host, open }
+  return { node, log, engine, host, holdings, open }
 }
 
 async function read<T>(events: AsyncIterable<T>): Promise<T[]> {
@@ -104,8 +106,17 @@ describe('NodeService', () => {
     const request: ShareRequest = { file: 'toy.gguf', layers: { start: 0, end: 3 } }
     const seen: string[] = []
     for await (const { event } of node.share(request)) seen.push(`${event} after ${log.length}`)
-    expect(seen).toEqual(['progress after 0', 'shared after 2'])
+    expect(seen).toEqual(['progress after 0', 'progress after 0', 'shared after 2'])
     expect(log).toEqual(['hold ab {"start":0,"end":3}', 'announce'])
+  })
+
+  it('says so, and why, when a shared model cannot be served here', async () => {
+    const { node, holdings } = await service()
+    holdings.hold = () => Promise.reject(new HoldingError('MEMORY_TOO_SMALL', 'no room'))
+    const events: ShareEvent[] = []
+    for await (const event of node.share({ file: 'toy.gguf' })) events.push(event)
+    expect(events.at(-1)).toMatchObject({ event: 'shared', manifest: MANIFEST, problem: { code: 'MEMORY_TOO_SMALL' } })
+    expect(events.at(-1)).not.toHaveProperty('serves')
   })
 
   it('answers once everything has started', async () => {
@@ -137,10 +148,24 @@ describe('NodeService', () => {
 
   it('stops the node after it has answered', async () => {
     const { node, log } = await service()
-    await node.remove('x')
     await node.stop()
-    expect(log).toEqual(['remove x'])
+    expect(log).toEqual([])
     await new Promise(resolve => setImmediate(resolve))
-    expect(log).toEqual(['remove x', 'stop'])
+    expect(log).toEqual(['stop'])
+  })
+
+  it.each(['toy', MANIFEST.slice(0, 8)])('removes a model that is called %s', async wanted => {
+    const { node, log } = await service()
+    expect(await node.remove(wanted)).toEqual({ name: 'Toy', manifest: MANIFEST })
+    expect(log).toEqual([`remove ${MANIFEST}`])
+  })
+
+  it('removes none that nobody has', async () => {
+    const { node, log } = await service()
+    await expect(node.remove('toi')).rejects.toMatchObject({
+      code: 'UNKNOWN_MODEL',
+      message: expect.stringContaining('Did you mean Toy?') as string
+    })
+    expect(log).toEqual([])
   })
 })
