@@ -1,13 +1,16 @@
 import type { GenerateStats, RouteStageView } from '../control/contract.js'
 import type { StepAnswer } from './ring-session.js'
 
+/** Not the candidates: an answer may have many steps. */
+type DecodeStep = Pick<StepAnswer, 'timings' | 'elapsed'>
+
 /** Collects what an answer took. All times in milliseconds. */
 export class AnswerStats {
   readonly #now: () => number
   readonly #started: number
   #firstToken: number | undefined
   #generated = 0
-  readonly #decodeSteps: StepAnswer[] = []
+  readonly #decodeSteps: DecodeStep[] = []
   #promptStarted = 0
 
   constructor(now: () => number) {
@@ -24,7 +27,7 @@ export class AnswerStats {
   token(step: StepAnswer): void {
     this.#generated++
     if (this.#firstToken === undefined) this.#firstToken = this.#now()
-    else this.#decodeSteps.push(step)
+    else this.#decodeSteps.push({ timings: step.timings, elapsed: step.elapsed })
   }
 
   summary(facts: { promptTokens: number; stages: RouteStageView[]; seed: number }): GenerateStats {
@@ -37,7 +40,7 @@ export class AnswerStats {
       computeMs: median(steps.map(step => step.timings[i]?.computed ?? 0)),
       queuedMs: median(steps.map(step => step.timings[i]?.queued ?? 0))
     }))
-    const network = (step: StepAnswer): number =>
+    const network = (step: DecodeStep): number =>
       step.elapsed - step.timings.reduce((sum, { computed, queued }) => sum + computed + queued, 0)
     return {
       promptTokens: facts.promptTokens,

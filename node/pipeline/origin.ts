@@ -1,5 +1,4 @@
 import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
-import { EngineError, type EngineErrorCode } from '../engine/errors.js'
 import type { Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
@@ -21,7 +20,6 @@ const DEFAULT_MAX_TOKENS = 512
 /** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
 const ROUTE_ATTEMPTS = 4
 /** After these the tokenizer's process is no more: the next prompt opens another one. */
-const TOKENIZER_GONE: ReadonlySet<EngineErrorCode> = new Set(['TOKENIZER_LOST', 'TEMPLATE_TIMEOUT', 'ENGINE_STOPPED'])
 
 export interface OriginParts {
   directory: Directory
@@ -124,14 +122,12 @@ export class Origin {
     request: GenerateRequest,
     signal: AbortSignal
   ): Promise<{ tokenizer: Tokenizer; prompt: Uint32Array }> {
-    const { tokenizers } = this.#parts
-    const tokenizer = await tokenizers.get(headerFile)
-    try {
-      return { tokenizer, prompt: await promptTokens(tokenizer, request, signal) }
-    } catch (error) {
-      if (error instanceof EngineError && TOKENIZER_GONE.has(error.code)) await tokenizers.drop(headerFile)
-      throw error
-    }
+    const tokenize = async (tokenizer: Tokenizer): Promise<{ tokenizer: Tokenizer; prompt: Uint32Array }> => ({
+      tokenizer,
+      prompt: await promptTokens(tokenizer, request, signal)
+    })
+    // Text is made of tokens without its process.
+    return this.#parts.tokenizers.use(headerFile, tokenize, { signal })
   }
 
   /** Asks the swarm once more before it says that nobody has the model, or not all of it. */

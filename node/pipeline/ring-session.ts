@@ -107,7 +107,8 @@ export class RingSession {
     }))
     this.#watch = new StageWatch({
       ...{ ping: parts.ping, now: parts.now },
-      onLost: (peer, error) => this.#lose(peer, error)
+      onLost: (peer, error) => this.#lose(peer, error),
+      onLate: error => this.close(new PipelineError('STAGE_LOST', `The answer is lost: ${error.message}.`))
     })
   }
 
@@ -327,6 +328,10 @@ function faultError(at: SessionStage, { code, message }: Fault): PipelineError {
   const { peer, start, leave } = at
   const details = { peer, start, leave, status: code }
   if (code === 'BUSY') return new PipelineError('NO_ROUTE', `${stage} is busy: ${message}.`, { details })
+  if (code === 'CONTEXT_FULL') {
+    const advice = 'Shorten the prompt, or ask for a shorter answer with --max-tokens.'
+    return new PipelineError('CONTEXT_EXCEEDED', `${stage} has not enough room: ${message}. ${advice}`, { details })
+  }
   if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${message}.`, { details })
   return new PipelineError('STAGE_REFUSED', `${stage} refused with ${code}: ${message}`, { details })
 }

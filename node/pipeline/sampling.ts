@@ -47,7 +47,7 @@ const penalises = (options: SamplingOptions): boolean => options.repeatPenalty !
 export function wantFor(options: SamplingOptions): Want {
   const lost = penalises(options) ? PENALTY_WINDOW : 0
   const greedy = options.temperature <= 0
-  const kept = greedy ? 1 : options.topK
+  const kept = greedy ? 1 : options.topK || MAX_CANDIDATES
   const least = greedy ? 1 : SAMPLED_CANDIDATES
   return {
     rows: 1,

@@ -181,6 +181,9 @@ function handle(session: StageSession | undefined, request: Exclude<StageRequest
 }
 
 function reserve(shard: ServedShard, context: number): Lease {
+  const { context: most } = shard.facts.loaded
+  // Not BUSY: waiting does not help.
+  if (context > most) throw new ProtocolError('CONTEXT_FULL', `${context} positions asked, ${most} in all`)
   try {
     return shard.reserve(context)
   } catch (error) {

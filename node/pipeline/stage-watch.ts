@@ -6,6 +6,8 @@ export interface StageWatchParts {
   ping: (peer: string, options: { signal: AbortSignal }) => Promise<unknown>
   now: () => number
   onLost: (peer: string, error: Error) => void
+  /** All stages live, and none has answered for longer than any step may take. */
+  onLate: (error: Error) => void
 }
 
 /**
@@ -16,6 +18,7 @@ export interface StageWatchParts {
 export class StageWatch {
   readonly #parts: StageWatchParts
   readonly #peers = new Set<string>()
+  readonly #asking = new Set<string>()
   #since: number | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -43,25 +46,34 @@ export class StageWatch {
 
   /** Answers that come in time only move `#since`: a timer for each token would cost more than this one. */
   #lookAt(time: number): NodeJS.Timeout {
-    return setTimeout(() => void this.#look(), Math.max(1, Math.ceil(time - this.#parts.now())))
+    return setTimeout(() => this.#look(), Math.max(1, Math.ceil(time - this.#parts.now())))
   }
 
-  async #look(): Promise<void> {
+  #look(): void {
     const since = this.#since
-    const late = since !== undefined && this.#parts.now() - since >= SUSPECT_MS
-    if (late) await Promise.all([...this.#peers].map(async peer => this.#ask(peer, since)))
-    if (this.#since === undefined) this.#timer = undefined
-    else this.#timer = this.#lookAt((late ? this.#parts.now() : this.#since) + SUSPECT_MS)
+    this.#timer = undefined
+    if (since === undefined) return
+    const now = this.#parts.now()
+    if (now - since >= STEP_MS) {
+      this.#parts.onLate(new Error(`no stage has answered the step within ${STEP_MS / 1_000} s`))
+      return
+    }
+    const late = now - since >= SUSPECT_MS
+    if (late) for (const peer of this.#peers) void this.#ask(peer)
+    this.#timer = this.#lookAt((late ? now : since) + SUSPECT_MS)
   }
 
-  async #ask(peer: string, since: number): Promise<void> {
+  /** Each by itself: one that is slow to answer does not put off the next question to the others. */
+  async #ask(peer: string): Promise<void> {
+    if (this.#asking.has(peer)) return
+    this.#asking.add(peer)
     using limit = deadline(`asking ${peer} whether it lives`, ALIVE_MS)
     try {
       await abortable(this.#parts.ping(peer, { signal: limit.signal }), limit.signal)
-      if (this.#parts.now() - since < STEP_MS || this.#since === undefined) return
-      this.#parts.onLost(peer, new Error(`no answer to a step within ${STEP_MS / 1_000} s`))
     } catch (error) {
       if (this.#since !== undefined) this.#parts.onLost(peer, asError(error))
+    } finally {
+      this.#asking.delete(peer)
     }
   }
 }

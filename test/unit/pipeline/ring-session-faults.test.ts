@@ -113,6 +113,7 @@ describe('a fault of a stage', () => {
     ['ENGINE_FAILED', 'STAGE_LOST', 'peer 0'],
     ['STAGE_LOST', 'STAGE_LOST', 'peer 1'],
     ['BUSY', 'NO_ROUTE', 'peer 0'],
+    ['CONTEXT_FULL', 'CONTEXT_EXCEEDED', 'peer 0'],
     ['NOT_FINITE', 'STAGE_REFUSED', 'peer 0']
   ] as const)('%s ends every step under way with %s of %s', async (status, code, peer) => {
     const route = scriptedRoute(2)
@@ -202,15 +203,29 @@ describe('a stage that says nothing', () => {
     }
   })
 
+  it('is lost in time when another one is slow to say that it lives', async () => {
+    const route = scriptedRoute(2)
+    const session = await openScripted(route)
+    const answer = step(session)
+    const slow = (): Promise<unknown> => new Promise(resolve => setTimeout(resolve, ALIVE_MS - 100))
+    route.ping.run = async peer => (peer === 'peer 1' ? slow() : undefined)
+    await vi.advanceTimersByTimeAsync(SUSPECT_MS)
+    route.ping.run = async peer => (peer === 'peer 1' ? slow() : new Promise(() => undefined))
+    const expected = expect(answer).rejects.toMatchObject({ code: 'STAGE_LOST', details: { peer: 'peer 0' } })
+    await vi.advanceTimersByTimeAsync(SUSPECT_MS + ALIVE_MS)
+    await expected
+  })
+
   it('is waited for while it answers that it lives, up to the limit of a step', async () => {
     const route = scriptedRoute(1)
     const session = await openScripted(route)
     const answer = step(session)
     await vi.advanceTimersByTimeAsync(STEP_MS / 2)
     expect(route.pings.length).toBeGreaterThan(10)
-    const expected = expect(answer).rejects.toMatchObject({ code: 'STAGE_LOST' })
+    const expected = expect(answer).rejects.toMatchObject({ code: 'STAGE_LOST', details: {} })
     await vi.advanceTimersByTimeAsync(STEP_MS / 2 + 2 * SUSPECT_MS)
     await expected
+    await expect(answer).rejects.not.toHaveProperty('details.peer')
   })
 
   it('is not asked while answers come in time, nor once the session is over', async () => {
