@@ -38,13 +38,19 @@ export function cutsArgument(text: string): number[] {
   throw new InvalidArgumentError('Must be layers in ascending order such as 2,5: the model is cut before each.')
 }
 
-/** What a swarm is called: it goes into invitations and into every member's files. */
-export function swarmNameArgument(text: string): string {
+/** What a swarm or a model is called: others read it. */
+export function nameArgument(text: string): string {
   try {
-    return someText('swarm name', text, MAX_NAME_BYTES)
+    return someText('name', text.trim(), MAX_NAME_BYTES)
   } catch {
-    throw new InvalidArgumentError(`Must have 1 to ${MAX_NAME_BYTES} bytes and no control characters.`)
+    throw new InvalidArgumentError(`Must have 1 to ${MAX_NAME_BYTES} bytes, and no control characters.`)
   }
+}
+
+/** For options that may come several times and mean nothing when empty. */
+export function collectedText(text: string, before: readonly string[] = []): string[] {
+  if (text === '') throw new InvalidArgumentError('Needs at least one character.')
+  return collected(text, before)
 }
 
 /** For options that may come several times. */

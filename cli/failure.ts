@@ -29,16 +29,16 @@ export function reportFailure(caught: unknown, output: Output, { json, debug }: 
   const error = asError(caught)
   const view = errorView(caught)
   const exit = isCoded(error) || view.code === 'ABORTED' ? exitCodeOf(view.code) : EXIT.ERROR
-  if (json) output.json({ error: view })
-  else if (exit !== EXIT.INTERRUPTED) output.notes(failureLines(view, output))
+  const hint = Object.hasOwn(HINTS, view.code) ? HINTS[view.code] : undefined
+  if (json) output.json({ error: { ...view, ...(hint !== undefined && { hint }) } })
+  else if (exit !== EXIT.INTERRUPTED) output.notes(failureLines(view, hint, output))
   if (debug) output.notes([error.stack ?? error.message])
   return exit
 }
 
-function failureLines({ code, message }: { code: string; message: string }, { paintNote }: Output): string[] {
+function failureLines({ message }: { message: string }, hint: string | undefined, { paintNote }: Output): string[] {
   const text = message.split('\n').map(printable).join('\n')
   const lines = [`${paintNote('red', 'flambeau:')} ${text}`]
-  const hint = Object.hasOwn(HINTS, code) ? HINTS[code] : undefined
   return hint === undefined ? lines : [...lines, hint]
 }
 

@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander'
 import type { SamplingRequest } from '../node/control/contract.js'
 import type { Dtype } from '../node/engine/types.js'
-import { collected, numberBetween, wholeBetween } from './arguments.js'
+import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING } from '../node/pipeline/sampling.js'
+import { collectedText, numberBetween, wholeBetween } from './arguments.js'
 
 /** What `run` and `chat` have in common. */
 export interface AnswerOptions {
@@ -22,26 +23,52 @@ export interface AnswerOptions {
 const FRACTION = { minimum: 0, maximum: 1 }
 
 export function addAnswerOptions(command: Command): Command {
+  const { temperature, topK, topP, minP, repeatPenalty } = DEFAULT_SAMPLING
   return command
-    .option('--temperature <number>', '0 always takes the likeliest token', numberBetween({ minimum: 0, maximum: 100 }))
-    .option('--top-k <count>', 'among the likeliest tokens only; 0 is no limit', wholeBetween(0, 1_000_000))
-    .option('--top-p <fraction>', 'among the likeliest that have this probability together', numberBetween(FRACTION))
+    .option(
+      '--temperature <number>',
+      `0 always takes the likeliest token (default: ${temperature})`,
+      numberBetween({ minimum: 0, maximum: 100 })
+    )
+    .option(
+      '--top-k <count>',
+      `among the likeliest tokens only; 0 is no limit (default: ${topK})`,
+      wholeBetween(0, 1_000_000)
+    )
+    .option(
+      '--top-p <fraction>',
+      `among the likeliest that have this probability together (default: ${topP})`,
+      numberBetween(FRACTION)
+    )
     .option(
       '--min-p <fraction>',
-      "among those with this part of the likeliest one's probability",
+      `among those with this part of the likeliest one's probability (default: ${minP})`,
       numberBetween(FRACTION)
     )
     .option(
       '--repeat-penalty <number>',
-      'against repetition; 1 is none',
+      `against repetition; 1 is none (default: ${repeatPenalty})`,
       numberBetween({ minimum: 0.01, maximum: 100 })
     )
-    .option('--seed <number>', 'the same seed gives the same answer', wholeBetween(0, 0xffff_ffff))
-    .option('--stop <text>', 'ends the answer before this text; may be repeated', collected)
-    .option('--max-tokens <count>', 'ends the answer after so many tokens', wholeBetween(1, 2 ** 22))
+    .option(
+      '--seed <number>',
+      'the same seed gives the same answer (default: drawn, and shown by --stats)',
+      wholeBetween(0, 0xffff_ffff)
+    )
+    .option('--stop <text>', 'ends the answer before this text; may be repeated', collectedText)
+    .option(
+      '--max-tokens <count>',
+      `ends the answer after so many tokens (default: ${DEFAULT_MAX_TOKENS})`,
+      wholeBetween(1, 2 ** 22)
+    )
     .option('--system <text>', 'instructions that stand before the conversation')
-    .addOption(new Option('--dtype <type>', 'numbers between nodes').choices(['f32', 'f16']))
-    .option('--stats', 'more about where the time went')
+    .addOption(
+      new Option('--dtype <type>', 'numbers between nodes (default: f16, and f32 where that does not do)').choices([
+        'f32',
+        'f16'
+      ])
+    )
+    .option('--stats', 'more about where the time went than the table that follows an answer')
 }
 
 export function samplingOf(options: AnswerOptions): SamplingRequest {

@@ -100,9 +100,13 @@ async function firstContact({ directory }: SwarmNode, { membership, signal }: No
     await abortable(met.promise, limit.signal)
   } catch (cause) {
     signal?.throwIfAborted()
+    const advice =
+      membership.bootstrap.length === 0
+        ? 'It was begun here: start its first node with `flambeau up`.'
+        : 'Ask whoever invited you whether one is up, or for a new invitation.'
     throw new SwarmError(
       'PEER_UNREACHABLE',
-      `No node of the swarm "${membership.name}" answers within ${CONTACT_MS / 1_000} s. Ask whoever invited you whether one is up, or for a new invitation.`,
+      `No node of the swarm "${membership.name}" answers within ${CONTACT_MS / 1_000} s. ${advice}`,
       { details: { swarm: membership.id, bootstrap: membership.bootstrap }, cause }
     )
   } finally {

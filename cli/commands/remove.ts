@@ -4,7 +4,7 @@ import { printable } from '../render/format.js'
 
 export const define: DefineCommand = (command, context) => {
   command
-    .argument('<model>', 'name, or start of the manifest hash')
+    .argument('<model>', 'name, or 6 or more digits of the manifest hash')
     .option(...JSON_OPTION)
     .action(async (wanted: string, { json }: JsonOption) => {
       const daemon = await requireDaemon(context)

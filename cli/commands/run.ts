@@ -1,6 +1,8 @@
 import type { GenerateRequest } from '../../node/control/contract.js'
 import { MAX_REQUEST_BYTES } from '../../node/control/limits.js'
 import { abortable } from '../../node/deadline.js'
+import { EngineError } from '../../node/engine/errors.js'
+import { PipelineError } from '../../node/pipeline/errors.js'
 import { ask, streamAnswer, type Answer, type Asking } from '../answer.js'
 import { JSON_OPTION, type Context, type DefineCommand } from '../context.js'
 import { usage } from '../errors.js'
@@ -15,7 +17,7 @@ interface RunOptions extends AnswerOptions {
 
 export const define: DefineCommand = (command, context) => {
   command
-    .argument('<model>', 'name, or manifest hash; `flambeau models` lists them')
+    .argument('<model>', 'name, or 6 or more digits of the manifest hash; `flambeau models` lists them')
     .argument('[prompt...]', 'from standard input where it is absent or -')
     .option('--raw', 'continue the prompt as plain text, without the chat template')
   addAnswerOptions(command)
@@ -66,10 +68,15 @@ function requestFor(model: string, prompt: string, options: RunOptions): Generat
 async function promptFrom(words: readonly string[], { stdin }: Context, { raw }: RunOptions): Promise<string> {
   const given = words.join(' ')
   if (given !== '' && given !== '-') return given
+  if (words.length > 0 && given === '') throw emptyPrompt('put some words between the quotes')
   if (given === '' && stdin.isTTY) throw usage('There is no prompt: add it in quotes, or pipe it in.')
   const text = await readAll(stdin)
-  if (text.trim() === '') throw usage('The prompt from standard input is empty.')
+  if (text.trim() === '') throw emptyPrompt('nothing came from standard input')
   return raw ? text : text.trimEnd()
+}
+
+function emptyPrompt(why: string): PipelineError {
+  return new PipelineError('EMPTY_PROMPT', `The prompt is empty: ${why}.`)
 }
 
 /** Bytes; JSON may double some of them. */
@@ -80,7 +87,9 @@ async function readAll(stdin: NodeJS.ReadStream): Promise<string> {
   let size = 0
   for await (const chunk of stdin as AsyncIterable<Buffer>) {
     size += chunk.byteLength
-    if (size > MAX_PROMPT_BYTES) throw usage(`The prompt has more than ${MAX_PROMPT_BYTES} bytes.`)
+    if (size > MAX_PROMPT_BYTES) {
+      throw new EngineError('TEXT_TOO_LONG', `The prompt has more than ${MAX_PROMPT_BYTES} bytes: shorten it.`)
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

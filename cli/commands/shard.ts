@@ -19,7 +19,7 @@ export const define: DefineCommand = (command, context) => {
     .command('check')
     .summary('compare a model cut into shards with the whole one, every logit')
     .argument('<file>', 'any GGUF file of a whole model; no swarm is needed')
-    .requiredOption('--cuts <layers>', 'cut before each of these, e.g. 2,5', cutsArgument)
+    .requiredOption('--cuts <layers>', 'cut before each of these, e.g. 2,5 (required)', cutsArgument)
     .option(...JSON_OPTION)
     .addHelpText('after', `\nExit code ${EXIT.ERROR} where the answers differ by more than rounding.`)
     .action((file: string, options: CheckOptions) => check(context, existingFile(file), options))

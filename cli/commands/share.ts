@@ -1,11 +1,11 @@
-import type { ErrorView, ShareEvent, ShareRequest } from '../../node/control/contract.js'
+import type { ShareEvent, ShareRequest } from '../../node/control/contract.js'
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import type { LayerRange } from '../../node/models/types.js'
-import { existingFile, layersArgument } from '../arguments.js'
+import { existingFile, layersArgument, nameArgument } from '../arguments.js'
 import { JSON_OPTION, type DefineCommand, type JsonOption } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { requireDaemon } from '../node.js'
-import { cutsText, layerRange, printable, shortHash } from '../render/format.js'
+import { cutsText, layerRange, printable, shellWord, shortHash } from '../render/format.js'
 import { createProgress, type Progress } from '../render/progress.js'
 
 interface ShareOptions extends JsonOption {
@@ -16,7 +16,11 @@ interface ShareOptions extends JsonOption {
 export const define: DefineCommand = (command, context) => {
   command
     .argument('<file>', 'GGUF file of the whole model')
-    .option('--name <name>', 'how people call it (default: what it calls itself, or the file)')
+    .option(
+      '--name <name>',
+      'how people call it (default: what it calls itself, or the name of the file)',
+      nameArgument
+    )
     .option('--layers <range>', 'serve these layers of it, 0-8 being layers 0 to 7', layersArgument)
     .option(...JSON_OPTION)
     .action(async (file: string, { name, layers, json }: ShareOptions) => {
@@ -28,7 +32,7 @@ export const define: DefineCommand = (command, context) => {
         const shared = await follow(daemon.share(request, interrupt), progress)
         progress.end()
         context.output.result(json, shared, () => sharedLines(shared))
-        if (shared.problem !== undefined) context.output.notes([notServed(shared.problem)])
+        context.output.notes(servingNotes(shared, layers))
       } catch (error) {
         interrupt.signal.throwIfAborted()
         throw error
@@ -59,8 +63,11 @@ async function follow(events: AsyncIterable<ShareEvent>, progress: Progress): Pr
   throw new Error('The node stopped sharing without saying why.')
 }
 
-function notServed({ message }: ErrorView): string {
-  return `This node serves none of it: ${printable(message)}`
+/** Where this node does not serve what was asked for. */
+function servingNotes({ model, problem, serves }: Shared, wanted: LayerRange | undefined): string[] {
+  if (problem !== undefined) return [`This node serves none of it: ${printable(problem.message)}`]
+  if (wanted === undefined || serves === undefined || layerRange(wanted) === layerRange(serves)) return []
+  return [`It served those already. To choose others, \`flambeau remove ${shellWord(printable(model))}\` first.`]
 }
 
 function sharedLines({ model, manifest, layers, cuts, serves }: Shared): string[] {
@@ -68,6 +75,6 @@ function sharedLines({ model, manifest, layers, cuts, serves }: Shared): string[
   return [
     `${printable(model)} is shared: ${layers} layers, ${cutsText(cuts, layers)}.`,
     ...served,
-    `Manifest ${shortHash(manifest)}. Ask it with \`flambeau run ${printable(model)} "…"\`.`
+    `Manifest ${shortHash(manifest)}. Ask it with \`flambeau run ${shellWord(printable(model))} "…"\`.`
   ]
 }

@@ -1,4 +1,5 @@
 import { prepareHome } from '../../node/home.js'
+import { SwarmError } from '../../node/swarm/errors.js'
 import { reachOf, type Reach } from '../../node/swarm/addresses.js'
 import {
   createMembership,
@@ -7,7 +8,7 @@ import {
   saveMembership,
   type Membership
 } from '../../node/swarm/membership.js'
-import { swarmNameArgument } from '../arguments.js'
+import { nameArgument } from '../arguments.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
 import { joinSwarm, refuseWhileRunning, requireMembership } from '../membership.js'
 import { requireDaemon } from '../node.js'
@@ -18,7 +19,7 @@ export const define: DefineCommand = (command, context) => {
   command
     .command('create')
     .summary('begin a swarm')
-    .argument('<name>', 'for people', swarmNameArgument)
+    .argument('<name>', 'for people', nameArgument)
     .option('--closed', 'only who has an invitation can connect')
     .option(...JSON_OPTION)
     .action((name: string, options: CreateOptions) => create(context, name, options))
@@ -88,11 +89,17 @@ async function invite(context: Context, { json }: JsonOption): Promise<void> {
 
 async function leave(context: Context, { json }: JsonOption): Promise<void> {
   await refuseWhileRunning(context)
-  const membership = await requireMembership(context)
+  const membership = await requireMembership(context).catch(unlessDamaged)
   await leaveSwarm(context.home.swarmFile)
-  context.output.result(json, { left: membership.id, name: membership.name }, () => [
-    `This node has left ${describe(membership)}.`
-  ])
+  const left = membership === undefined ? {} : { left: membership.id, name: membership.name }
+  const which = membership === undefined ? 'a swarm that nobody can read the name of any more' : describe(membership)
+  context.output.result(json, left, () => [`This node has left ${which}.`])
+}
+
+/** A damaged file can be left too. */
+function unlessDamaged(error: unknown): undefined {
+  if (error instanceof SwarmError && error.code === 'MEMBERSHIP_DAMAGED') return
+  throw error
 }
 
 async function show(context: Context, { json }: JsonOption): Promise<void> {

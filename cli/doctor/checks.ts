@@ -9,6 +9,7 @@ import type { Backend } from '../../node/engine/types.js'
 import { readHardware, type Hardware } from '../../node/hardware.js'
 import { prepareHome } from '../../node/home.js'
 import { createLogger } from '../../node/logger.js'
+import { loadOrCreateIdentity } from '../../node/swarm/identity.js'
 import { loadMembership, type Membership } from '../../node/swarm/membership.js'
 import { asError } from '../../protocol/errors.js'
 import type { Context } from '../context.js'
@@ -38,7 +39,10 @@ export async function* runChecks(context: Context, options: Options): AsyncGener
   )
   yield processorCheck(hardware, loaded)
   yield memoryCheck(hardware, loaded)
-  if (home.state === 'ok') yield await diskCheck(context.home.modelsFolder)
+  if (home.state === 'ok') {
+    yield await diskCheck(context.home.modelsFolder)
+    yield await identityCheck(context.home.identityFile)
+  }
   yield libraryCheck()
   const daemon = await connectToDaemon(context.home)
   yield* daemon === undefined ? checksAlone(context, loaded, options) : checksWithDaemon(daemon, options)
@@ -110,6 +114,16 @@ export function memoryCheck({ memoryTotal, memoryFree }: Hardware, { share }: Pi
 /** Bytes: the layers that a node takes on are files first. */
 const LITTLE_DISK = 2 * 2 ** 30
 
+async function identityCheck(file: string): Promise<Check> {
+  if (!existsSync(file)) return ok('identity', 'none yet: the first start makes one')
+  try {
+    const { peer } = await loadOrCreateIdentity(file)
+    return ok('identity', peer)
+  } catch (error) {
+    return fail('identity', asError(error).message, 'Without it the node does not start.')
+  }
+}
+
 async function diskCheck(folder: string): Promise<Check> {
   const { bavail, bsize } = await statfs(folder)
   const free = bavail * bsize
@@ -132,7 +146,10 @@ async function engineCheck(config: Config, options: Options): Promise<Check> {
   try {
     await using started = await startEngine({ config, logger: createLogger({ level: 'silent' }) }, options)
     const { backend, devices } = started.info
-    const names = devices.map(({ name, memoryFree }) => `${name} with ${bytes(memoryFree)} free`).join(', ')
+    const names = devices
+      // For the CPU, llama.cpp calls all memory free.
+      .map(({ name, memoryFree }) => (backend === 'cpu' ? name : `${name} with ${bytes(memoryFree)} free`))
+      .join(', ')
     return ok('engine', `${backend}${names === '' ? '' : ` on ${names}`}`)
   } catch (error) {
     options.signal.throwIfAborted()

@@ -84,3 +84,8 @@ export function cutsText(cuts: readonly number[], layers: number): string {
   const regular = cuts.every((cut, index) => cut === first * (index + 1)) && cuts.length > 1
   return regular ? `to be cut every ${first} layers` : `to be cut before ${cuts.join(', ')}`
 }
+
+/** As it has to be typed. */
+export function shellWord(text: string): string {
+  return /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}

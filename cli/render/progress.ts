@@ -26,7 +26,7 @@ export function plainProgress(screen: Screen): Progress {
       if (current !== label) [label, next] = [current, 0]
       if (fraction < next) return
       next = Math.floor(fraction / PLAIN_STEP + 1) * PLAIN_STEP
-      screen.write(total > 0 ? `${current} ${Math.round(fraction * 100)} %\n` : `${current}\n`)
+      screen.write(total > 0 ? `${current}: ${Math.round(fraction * 100)} %\n` : `${current}\n`)
     },
     end: () => undefined
   }

@@ -72,8 +72,10 @@ export class Holdings extends EventTarget {
 
   /** Serves what is in the store, then whatever the swarm offers. */
   start(): void {
-    for (const { id, manifest } of this.#parts.store.list()) {
-      if (this.#isWanted({ manifest: id, name: manifest.name })) void this.#try(id)
+    for (const { id, manifest, shards, sourceFile } of this.#parts.store.list()) {
+      // Where only the header is here, holders must be known first.
+      const isHere = shards.length > 0 || sourceFile !== undefined
+      if (isHere && this.#isWanted({ manifest: id, name: manifest.name })) void this.#try(id)
     }
     this.#parts.directory.addEventListener('change', this.#settle)
     this.#settle()

@@ -1,11 +1,15 @@
 import { parse } from 'node:path'
 import type { ShareEvent, ShareRequest } from '../control/contract.js'
 import type { Engine } from '../engine/types.js'
+import { describeModel } from '../models/description.js'
 import { readGguf } from '../models/gguf.js'
 import { buildManifest } from '../models/manifest.js'
 import { findCuts, type SplitProgress } from '../models/split-check.js'
 import type { SplitEngine } from '../models/split-run.js'
 import type { ModelStore } from '../models/store.js'
+import type { LayerRange } from '../models/types.js'
+import { rangeText } from '../pipeline/catalogue.js'
+import { HoldingError } from './errors.js'
 import { EventQueue } from './event-queue.js'
 
 export interface SharerParts {
@@ -46,6 +50,7 @@ export class Sharer {
     emit({ event: 'progress', phase: 'reading', done: 0, total: 1 })
     const gguf = await readGguf(file, { signal })
     emit({ event: 'progress', phase: 'reading', done: 1, total: 1 })
+    checkLayers(request.layers, describeModel(gguf).layers)
     const { cuts } = await this.#findCuts(file, emit, signal)
     const manifest = await buildManifest(
       { file, gguf },
@@ -65,7 +70,10 @@ export class Sharer {
   async #findCuts(file: string, emit: (event: ShareEvent) => void, signal: AbortSignal): Promise<{ cuts: number[] }> {
     const engine = this.#parts.makeEngine()
     const onProgress = ({ cuts, range, layers }: SplitProgress): void => {
-      const note = cuts.length === 0 ? 'the whole model' : `cut before layers ${cuts.join(', ')}`
+      const note =
+        cuts.length === 0
+          ? 'the whole model'
+          : `cut before ${cuts.length === 1 ? 'layer' : 'layers'} ${cuts.join(', ')}`
       emit({ event: 'progress', phase: 'checking', done: range.start, total: layers, note })
     }
     try {
@@ -75,4 +83,12 @@ export class Sharer {
       await engine.stop()
     }
   }
+}
+
+/** Before the comparison, which may take hours. */
+function checkLayers(wanted: LayerRange | undefined, layers: number): void {
+  if (wanted === undefined || wanted.end <= layers) return
+  throw new HoldingError('PINNED_RANGE', `layers ${rangeText(wanted)} were asked for, and the model has ${layers}`, {
+    details: { layers }
+  })
 }

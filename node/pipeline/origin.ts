@@ -13,10 +13,9 @@ import { PipelineError } from './errors.js'
 import { RingSession, type RingSessionParts, type SessionStage } from './ring-session.js'
 import { chooseRoute } from './route.js'
 import { promptTokens, samplingOptions } from './request.js'
+import { DEFAULT_MAX_TOKENS } from './sampling.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
 
-/** Tokens of an answer where nothing was asked for. */
-const DEFAULT_MAX_TOKENS = 512
 /** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
 const ROUTE_ATTEMPTS = 4
 /** After these the tokenizer's process is no more: the next prompt opens another one. */

@@ -30,6 +30,9 @@ export const DEFAULT_SAMPLING: Omit<SamplingOptions, 'seed'> = {
   repeatPenalty: 1
 }
 
+/** Tokens of an answer where nothing was asked for. */
+export const DEFAULT_MAX_TOKENS = 512
+
 /** How many of the last tokens the repeat penalty looks at (llama.cpp's `repeat_last_n`). */
 export const PENALTY_WINDOW = 64
 

@@ -182,7 +182,7 @@ describe('the commands that ask the daemon', () => {
     const { code, stdout, stderr } = await flambeau(['share', file, '--layers', '0-2'])
     expect(code).toBe(0)
     expect(stdout).toContain('m is shared: 4 layers')
-    expect(stderr).toContain('hashing 50 %')
+    expect(stderr).toContain('hashing: 50 %')
     expect(service.requests.at(-1)).toEqual({ file, layers: { start: 0, end: 2 } })
   })
 
@@ -191,8 +191,12 @@ describe('the commands that ask the daemon', () => {
     expect(await flambeau(['swarm', 'invite', '--json'], { home: 'other' })).toMatchObject({ code: 3 })
   })
 
-  it('stop the daemon', async () => {
-    expect((await flambeau(['down'])).stdout).toContain(String(STATUS.pid))
-    await expect.poll(() => service.stops).toBe(1)
+  // The last test of all: there is no daemon after it.
+  it('stop the daemon, and wait for its end', async () => {
+    const { child, ended } = start(['down'])
+    await expect.poll(() => service.stops, { timeout: 10_000 }).toBe(1)
+    expect(child.exitCode).toBeNull()
+    await server.stop()
+    expect((await ended).stdout).toContain(`${STATUS.pid} has stopped`)
   })
 })
