@@ -18,6 +18,8 @@ export const MAX_STATUS_FRAME_BYTES = MIB
 export const MAX_PIECES_REQUEST_BYTES = 64 * KIB
 /** Bytes of an encoded manifest: 32 bytes a piece, so a model of 500 GB. */
 export const MAX_MANIFEST_BYTES = 16 * MIB
+/** Bytes of a model's header, metadata and tokenizer: many times the largest vocabulary. */
+export const MAX_HEADER_BYTES = 256 * MIB
 /** Bytes of a piece in manifests that this version writes, and the most that any may have. */
 export const PIECE_BYTES = MIB
 /** Bytes of a frame that answers with a piece: a manifest is fetched as one piece. */

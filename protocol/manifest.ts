@@ -6,6 +6,7 @@ import {
   HASH_BYTES,
   MAX_ALIGNMENT,
   MAX_DIMENSIONS,
+  MAX_HEADER_BYTES,
   MAX_LAYERS,
   MAX_LICENCE_BYTES,
   MAX_MANIFEST_BYTES,
@@ -149,7 +150,7 @@ function checkManifest(manifest: Manifest): void {
   if (!PIECE_SIZES.includes(pieceBytes)) throw malformed(`pieces of ${pieceBytes} bytes`)
   integer('alignment', alignment, { min: 1, max: MAX_ALIGNMENT })
   if ((alignment & (alignment - 1)) !== 0) throw malformed(`alignment ${alignment} is not a power of two`)
-  checkBlob('header', manifest.header, pieceBytes)
+  checkBlob('header', manifest.header, { pieceBytes, most: MAX_HEADER_BYTES })
   list('tensors', tensors, MAX_TENSORS).forEach(tensor => checkTensor(tensor, pieceBytes))
   const names = new Set(tensors.map(({ name }) => name))
   if (names.size !== tensors.length) throw malformed('two tensors of one name')
@@ -162,11 +163,15 @@ function checkTensor({ name, dims, type, data }: ManifestTensor, pieceBytes: num
   dims.forEach(dim => integer('dimension', dim, { min: 1, max: 0xffffffff }))
   const elements = dims.reduce((product, dim) => product * dim, 1)
   if (!Number.isSafeInteger(elements)) throw tooLarge(`tensor ${name} has ${elements} elements`)
-  checkBlob(`tensor ${name}`, data, pieceBytes)
+  checkBlob(`tensor ${name}`, data, { pieceBytes, most: Number.MAX_SAFE_INTEGER })
 }
 
-function checkBlob(what: string, { size, pieces }: Blob, pieceBytes: number): void {
-  integer(`size of ${what}`, size, { min: 1, max: Number.MAX_SAFE_INTEGER })
+function checkBlob(
+  what: string,
+  { size, pieces }: Blob,
+  { pieceBytes, most }: { pieceBytes: number; most: number }
+): void {
+  integer(`size of ${what}`, size, { min: 1, max: most })
   const expected = Math.ceil(size / pieceBytes)
   if (pieces.length !== expected)
     throw malformed(`${what} of ${size} bytes has ${pieces.length} pieces, not ${expected}`)

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { asError } from '../../protocol/errors.js'
+import { DeadlineError } from '../deadline.js'
 import { ModelError } from './errors.js'
 import { PieceQueue, type WantedPiece } from './piece-queue.js'
 import { BadPieceError, type OpenPieceStream, requestPieces } from './piece-request.js'
@@ -12,7 +13,7 @@ export interface FetchSettings {
   /** Peers that are asked at a time. */
   peers: number
   openMilliseconds: number
-  /** Silence in front of a piece: a mebibyte in this time is 50 KiB/s. */
+  /** For a piece: a mebibyte in this time is 9 KiB/s, for many who share a slow uplink. */
   pieceMilliseconds: number
   /** Before a peer that failed is asked again; doubles with each failure, up to `longestRetryMilliseconds`. */
   retryMilliseconds: number
@@ -28,7 +29,7 @@ export const FETCH_DEFAULTS: FetchSettings = {
   requestsPerPeer: 2,
   peers: 4,
   openMilliseconds: 10_000,
-  pieceMilliseconds: 20_000,
+  pieceMilliseconds: 120_000,
   retryMilliseconds: 500,
   longestRetryMilliseconds: 5_000,
   failures: 4,
@@ -176,9 +177,9 @@ class Fetch<P extends WantedPiece> {
         awaited.delete(piece)
         if (data === undefined) this.queue.refuse(piece, peer)
         else await this.keep(piece, data)
+        state.failures = 0
+        state.busy = 0
       }
-      state.failures = 0
-      state.busy = 0
     } catch (error) {
       if (!signal.aborted) this.failed(peer, state, asError(error))
     } finally {
@@ -203,7 +204,8 @@ class Fetch<P extends WantedPiece> {
       return
     }
     const busy = error instanceof ModelError && error.code === 'PEER_BUSY'
-    if (busy) state.most = 1
+    // Half as many streams on a slow link are twice as fast each.
+    if (busy || error instanceof DeadlineError) state.most = 1
     if (busy && state.requests > 1) return // it serves this node's other request
     if (busy) state.busy += 1
     else state.failures += 1

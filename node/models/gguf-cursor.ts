@@ -1,9 +1,7 @@
+import { MAX_HEADER_BYTES } from '../../protocol/limits.js'
 import { ModelError } from './errors.js'
 import { type GgufEntry, readLength } from './gguf-metadata.js'
 import { GGUF_VALUE_BYTES, GgufType } from './gguf-types.js'
-
-/** Bytes of a whole header: the largest vocabularies make 20 MiB. */
-export const MAX_HEADER_BYTES = 256 * 2 ** 20
 
 /** Bytes of one string in the metadata: chat templates have some KiB. */
 const MAX_STRING_BYTES = 64 * 2 ** 20

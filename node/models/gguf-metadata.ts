@@ -20,6 +20,11 @@ export interface GgufArray {
   bytes: Uint8Array
 }
 
+/** Items of an array that is decoded: one for each layer, with much room. Longer ones, such as vocabularies, stay bytes. */
+const MAX_DECODED_ITEMS = 65_536
+/** Bytes of a text that is decoded: a licence may be long. */
+const MAX_DECODED_BYTES = 2 ** 20
+
 const text = new TextDecoder()
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -110,11 +115,15 @@ export class GgufMetadata {
     return this.entries.has(key)
   }
 
-  /** The decoded value; an array's items are decoded all at once. */
+  /** The decoded value; an array's items are decoded all at once. @throws ModelError ABSURD_SIZE */
   value(key: string): GgufScalar | GgufScalar[] | undefined {
     const entry = this.entries.get(key)
     if (!entry) return undefined
     const array = arrayOf(entry)
+    if ((array?.length ?? 0) > MAX_DECODED_ITEMS || (!array && entry.bytes.byteLength > MAX_DECODED_BYTES)) {
+      const size = array ? `${array.length} items` : `${entry.bytes.byteLength} bytes`
+      throw new ModelError('ABSURD_SIZE', `the model's metadata ${JSON.stringify(key)} has ${size}`, { details: { key } })
+    }
     return array ? decodeItems(array) : decodeScalar(entry)
   }
 
@@ -126,13 +135,13 @@ export class GgufMetadata {
 
   /** @throws ModelError BAD_METADATA when the value is something else. */
   string(key: string): string | undefined {
-    const value = this.value(key)
+    const value = this.scalar(key, 'text')
     return value === undefined || typeof value === 'string' ? value : this.refuse(key, 'text')
   }
 
   /** A whole number `>= 0` within 2^53. @throws ModelError BAD_METADATA when the value is something else. */
   count(key: string): number | undefined {
-    const value = this.value(key)
+    const value = this.scalar(key, 'a whole number')
     if (value === undefined) return undefined
     return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
       ? value
@@ -141,11 +150,17 @@ export class GgufMetadata {
 
   /** One count, or one for each of something. @throws ModelError BAD_METADATA when the value is something else. */
   counts(key: string): number | number[] | undefined {
+    if (this.arrayLength(key) === undefined) return this.count(key)
     const value = this.value(key)
-    if (!Array.isArray(value)) return this.count(key)
+    if (!Array.isArray(value)) return undefined
     return value.map(item =>
       typeof item === 'number' && Number.isSafeInteger(item) && item >= 0 ? item : this.refuse(key, 'whole numbers')
     )
+  }
+
+  /** Looks at the type first: the items of an array would all be decoded. */
+  private scalar(key: string, expected: string): GgufScalar | GgufScalar[] | undefined {
+    return this.arrayLength(key) === undefined ? this.value(key) : this.refuse(key, expected)
   }
 
   private refuse(key: string, expected: string): never {

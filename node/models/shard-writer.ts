@@ -15,6 +15,12 @@ export interface ModelFile {
   gguf: Gguf
 }
 
+export interface WriteShardOptions {
+  signal?: AbortSignal
+  /** What it throws leaves no file behind. */
+  beforeCommit?: () => Promise<void>
+}
+
 /**
  * Writes layers `range` of a model as a sparse GGUF file of its own; `file` appears only when it is complete.
  * @throws ModelError BAD_RANGE, BAD_METADATA, TRUNCATED when the source became shorter.
@@ -23,7 +29,7 @@ export async function writeShard(
   model: ModelFile,
   range: LayerRange,
   file: string,
-  options: { signal?: AbortSignal } = {}
+  { beforeCommit, ...options }: WriteShardOptions = {}
 ): Promise<ShardPlan> {
   const plan = planShard(model.gguf, range)
   await using source = await open(model.file, 'r')
@@ -31,6 +37,7 @@ export async function writeShard(
     await writeAll(handle, plan.header, 0)
     await handle.truncate(plan.fileBytes) // what is never written stays a hole
     await copyTensors({ source, gguf: model.gguf, plan, handle, ...options })
+    await beforeCommit?.()
   })
   return plan
 }

@@ -2,6 +2,17 @@ import type { GgufMetadata } from './gguf-metadata.js'
 import { blockOf, checkRange, isTied, tensorUse } from './tensors.js'
 import type { LayerRange, Manifest, ManifestTensor } from './types.js'
 
+const KV_KEYS = [
+  'attention.kv_lora_rank',
+  'attention.key_length_mla',
+  'rope.dimension_count',
+  'attention.head_count',
+  'attention.head_count_kv',
+  'attention.key_length',
+  'attention.value_length'
+] as const
+type KvKey = (typeof KV_KEYS)[number]
+
 /** Bytes of one KV element: llama.cpp keeps f16 by default. */
 const KV_ELEMENT_BYTES = 2
 
@@ -54,16 +65,17 @@ function sum(tensors: readonly ManifestTensor[]): number {
  */
 export function kvBytesPerPosition(manifest: Manifest, metadata: GgufMetadata): number[] {
   const attending = attentionLayers(manifest)
+  const counts = Object.fromEntries(KV_KEYS.map(key => [key, metadata.counts(`${manifest.architecture}.${key}`)]))
+  const at = (key: KvKey, layer: number): number | undefined => {
+    const value = counts[key]
+    return Array.isArray(value) ? value[layer] : value
+  }
   return Array.from({ length: manifest.layers }, (_, layer) =>
-    attending.has(layer) ? kvElements(manifest, metadata, layer) * KV_ELEMENT_BYTES : 0
+    attending.has(layer) ? kvElements(manifest, key => at(key, layer)) * KV_ELEMENT_BYTES : 0
   )
 }
 
-function kvElements({ architecture, width }: Manifest, metadata: GgufMetadata, layer: number): number {
-  const at = (key: string): number | undefined => {
-    const value = metadata.counts(`${architecture}.${key}`)
-    return Array.isArray(value) ? value[layer] : value
-  }
+function kvElements({ width }: Manifest, at: (key: KvKey) => number | undefined): number {
   // Multi-head latent attention keeps one compressed vector and the rotated part of the key.
   const latent = at('attention.kv_lora_rank')
   if (latent !== undefined && at('attention.key_length_mla') !== undefined) {

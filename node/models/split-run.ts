@@ -33,8 +33,10 @@ export interface SplitSubject {
   signal?: AbortSignal
 }
 
-/** Milliseconds for one call of the engine: loading reads a whole model from disk, at 50 MB/s 30 GB. */
-const CALL_LIMIT = 600_000
+/** Milliseconds for one call of the engine: it may read a model that is larger than the memory from a slow disk. */
+const CALL_LIMIT = 3_600_000
+/** Of the folders that hold the shards of a comparison; one that a crash left is removed at the next start. */
+export const COMPARISON_PREFIX = 'flambeau-split-'
 
 const NOTHING: Want = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 
@@ -65,7 +67,7 @@ export async function runChain(
   steps: readonly TokenStep[],
   onShard: ShardProgress = () => undefined
 ): Promise<Float32Array[]> {
-  const folder = await mkdtemp(join(subject.folder ?? tmpdir(), 'flambeau-split-'))
+  const folder = await mkdtemp(join(subject.folder ?? tmpdir(), COMPARISON_PREFIX))
   try {
     let hidden: Uint8Array[] | undefined
     for (const range of ranges) {
@@ -118,8 +120,9 @@ async function withShard(
   try {
     await use(run)
   } finally {
-    // When the child process is gone, so is the shard: what failed before is the error to report.
-    await engine.unload(loaded.id).catch(() => undefined)
+    // An engine that is still at work is stopped by its owner. When its process is gone, so is the shard, and what failed
+    // before is the error to report.
+    if (signal?.aborted !== true) await engine.unload(loaded.id).catch(() => undefined)
   }
 }
 

@@ -8,6 +8,7 @@ import { moveIntoPlace, TEMPORARY_SUFFIX, writeAll, writeDurably } from './files
 import { type Gguf, parseGguf } from './gguf.js'
 import { sha256 } from './hash.js'
 import { checkHeader, checkTensors, headerBytes, piecesOf } from './manifest.js'
+import { COMPARISON_PREFIX } from './split-run.js'
 import { ModelEntry, rangeName, sizeOf } from './model-entry.js'
 import type { ShardPlan } from './shard.js'
 import { type ModelFile, writeShard } from './shard-writer.js'
@@ -44,7 +45,11 @@ export class ModelStore {
     await mkdir(this.root, { recursive: true, mode: 0o700 })
     this.entries.clear()
     this.damagedModels = []
-    for (const id of (await readdir(this.root)).filter(isId)) {
+    const names = await readdir(this.root)
+    for (const name of names.filter(other => other.startsWith(COMPARISON_PREFIX))) {
+      await rm(join(this.root, name), { recursive: true, force: true })
+    }
+    for (const id of names.filter(isId)) {
       try {
         const entry = await load(id, join(this.root, id))
         this.entries.set(id, entry)
@@ -145,7 +150,8 @@ export class ModelStore {
   async readPiece(id: string, hash: string): Promise<Uint8Array | undefined> {
     const entry = this.entries.get(id)
     if (!entry) return undefined
-    return hash === id ? encodeManifest(entry.manifest) : entry.readPiece(hash)
+    // As it came: what a later version has put into it must not get lost.
+    return hash === id ? readFile(entry.manifestFile) : entry.readPiece(hash)
   }
 
   /** Layers whose pieces can be had here, one range for each file. */
@@ -226,8 +232,8 @@ export class ModelStore {
     if (running) return running
     const write = async (): Promise<string> => {
       try {
-        await writeShard({ file: source.record.path, gguf: await source.gguf() }, range, file, options)
-        await source.check()
+        const model = { file: source.record.path, gguf: await source.gguf() }
+        await writeShard(model, range, file, { ...options, beforeCommit: () => source.check() })
         entry.shards.set(rangeName(range), range)
         return file
       } finally {
@@ -294,7 +300,9 @@ function checkHeaderBytes(manifest: Manifest, bytes: Uint8Array): void {
     ({ start, length }, i) => sha256(bytes.subarray(start, start + length)) !== pieces[i]
   )
   if (wrong || bytes.length !== size) throw new ModelError('BAD_MANIFEST', 'the header is not the one of the manifest')
-  checkHeader(manifest, parseGguf(bytes, bytes.length))
+  const gguf = parseGguf(bytes, bytes.length)
+  if (gguf.dataStart !== bytes.length) throw new ModelError('BAD_MANIFEST', 'there is more behind the header')
+  checkHeader(manifest, gguf)
 }
 
 async function writeFileDurably(file: string, bytes: Uint8Array): Promise<void> {

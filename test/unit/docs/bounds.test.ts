@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { MAX_HEADER_BYTES } from '../../../protocol/limits.js'
 import { MAX_MESSAGE_BYTES } from '../../../node/engine/channel.js'
 import { MAX_PENDING_BYTES, MAX_PENDING_CALLS } from '../../../node/engine/child-client.js'
-import { MAX_HEADER_BYTES } from '../../../node/models/gguf-cursor.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS } from '../../../node/control/limits.js'
 import * as pipeline from '../../../node/pipeline/constants.js'
 import { STEPS_IN_FLIGHT } from '../../../node/pipeline/prompt.js'

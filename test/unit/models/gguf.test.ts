@@ -68,7 +68,23 @@ describe('readGguf', () => {
     await writeFile(file, ggufFile({ entries: [['tokens', arrayEntry(GgufType.string, tokens)]] }))
     const { metadata } = await readGguf(file)
     expect(metadata.arrayLength('tokens')).toBe(200_000)
-    expect(metadata.value('tokens')).toEqual(tokens)
+    expect(metadata.entries.get('tokens')).toEqual(arrayEntry(GgufType.string, tokens))
+  })
+
+  it.each([
+    ['an array of 70 000 items', arrayEntry(GgufType.uint8, new Array<number>(70_000).fill(0))],
+    ['a text of 2 MiB', stringEntry('x'.repeat(2 ** 21))]
+  ])('does not decode %s', (_what, entry) => {
+    const metadata = new GgufMetadata(new Map([['long', entry]]))
+    expect(() => metadata.value('long')).toThrow(expect.objectContaining({ code: 'ABSURD_SIZE' }))
+    expect(() => metadata.counts('long')).toThrow(ModelError)
+  })
+
+  it('looks at the type of a text or number before it decodes an array', () => {
+    const metadata = new GgufMetadata(new Map([['long', arrayEntry(GgufType.uint8, new Array<number>(70_000).fill(0))]]))
+    for (const read of [() => metadata.string('long'), () => metadata.count('long')]) {
+      expect(read).toThrow(expect.objectContaining({ code: 'BAD_METADATA' }))
+    }
   })
 
   it('says that a file which was cut off is cut off, and where', async () => {

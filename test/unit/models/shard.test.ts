@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, stat, readdir } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { describeModel } from '../../../node/models/description.js'
 import { GgufMetadata } from '../../../node/models/gguf-metadata.js'
@@ -196,6 +196,15 @@ describe('writeShard', () => {
     const { blocks, size } = await stat(file)
     expect(size).toBe(plan.fileBytes)
     expect(blocks * 512).toBeLessThan(plan.fileBytes + 8192)
+  })
+
+  it('leaves nothing where it is found at the end that the source has changed', async () => {
+    await using folder = await temporaryFolder()
+    const gguf = await readGguf(EMBER)
+    const beforeCommit = (): Promise<void> => Promise.reject(new Error('it has changed'))
+    const writing = writeShard({ file: EMBER, gguf }, { start: 0, end: 4 }, folder.file('shard.gguf'), { beforeCommit })
+    await expect(writing).rejects.toThrow('it has changed')
+    expect(await readdir(folder.path)).toEqual([])
   })
 
   it('leaves nothing behind when it is cancelled', async () => {

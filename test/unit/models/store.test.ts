@@ -94,6 +94,23 @@ describe('ModelStore', () => {
     expect(await store.heldRanges(id)).toEqual([{ start: 2, end: 4 }])
   })
 
+  it('keeps and serves a manifest as it came, with what a later version has put into it', async () => {
+    await using model = await shared()
+    const unknownField = Uint8Array.of(0xa0, 0x1f, 0x01)
+    const bytes = Buffer.concat([encodeManifest(model.manifest), unknownField])
+    const later = sha256(bytes)
+    await model.store.addManifest(bytes, later)
+    expect(await model.store.readPiece(later, later)).toEqual(bytes)
+  })
+
+  it('removes what a comparison that crashed has left', async () => {
+    await using model = await shared()
+    await mkdir(join(model.root, 'flambeau-split-x'))
+    await writeFile(join(model.root, 'flambeau-split-x', 'shard.gguf'), 'x')
+    await reopened(model.root)
+    expect(await readdir(model.root)).toEqual([model.id])
+  })
+
   it('notices that the shared file was changed', async () => {
     await using model = await shared()
     const { store, id, source } = model

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { MAX_HEADER_BYTES } from '../../../protocol/limits.js'
 import { flambeau } from '../../../protocol/generated/messages.js'
 import { decodeManifest, encodeManifest, type Manifest } from '../../../protocol/manifest.js'
 import type { ProtocolError } from '../../../protocol/protocol-error.js'
@@ -54,8 +55,16 @@ describe('a manifest', () => {
   it('keeps a size above 4 GiB', () => {
     const size = 5 * 2 ** 30 + 1
     const pieces = Array<string>(Math.ceil(size / 1_048_576)).fill(HASH)
-    const value = { ...manifest, pieceBytes: 1_048_576, tensors: [], header: { size, pieces } }
-    expect(decodeManifest(encodeManifest(value)).header.size).toBe(size)
+    const large = { name: 'large', dims: [1], type: 0, data: { size, pieces } }
+    const header = { size: 1, pieces: [HASH] }
+    const value = { ...manifest, pieceBytes: 1_048_576, header, tensors: [large] }
+    expect(decodeManifest(encodeManifest(value)).tensors[0]?.data.size).toBe(size)
+  })
+
+  it('with a header that is too large is refused', () => {
+    const size = MAX_HEADER_BYTES + 1
+    const header = { size, pieces: Array<string>(Math.ceil(size / 1_048_576)).fill(HASH) }
+    expect(() => encodeManifest({ ...manifest, pieceBytes: 1_048_576, header })).toThrow(refused('TOO_LARGE'))
   })
 
   it('of another version is refused as such', () => {
