@@ -10,6 +10,8 @@ const MIB = 1024 * KIB
 export const MAX_STAGE_FRAME_BYTES = 16 * MIB
 /** Bytes of a relay frame: it carries the same steps. */
 export const MAX_RELAY_FRAME_BYTES = 16 * MIB
+/** Bytes of the first frame of a stage or relay stream: ids and a secret. Before it there is no session to count it for. */
+export const MAX_OPEN_FRAME_BYTES = 4 * KIB
 /** Bytes of a hello frame: an id, a version and a sentence. */
 export const MAX_HELLO_FRAME_BYTES = 4 * KIB
 /** Bytes of a status frame: the peer's record and those that it knows. */

@@ -51,6 +51,15 @@ export interface Gguf {
  * @throws ModelError that names what is wrong and where.
  */
 export async function readGguf(file: string, options: { signal?: AbortSignal } = {}): Promise<Gguf> {
+  try {
+    return await readHeader(file, options)
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error
+    throw new ModelError(error.code, `${file}: ${error.message}`, { details: { ...error.details, file }, cause: error })
+  }
+}
+
+async function readHeader(file: string, options: { signal?: AbortSignal }): Promise<Gguf> {
   await using handle = await open(file, 'r')
   const { size } = await handle.stat()
   let wanted = FIRST_READ_BYTES

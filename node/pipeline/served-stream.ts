@@ -1,5 +1,6 @@
 import type { Stream } from '@libp2p/interface'
 import { asError } from '../../protocol/errors.js'
+import { MAX_OPEN_FRAME_BYTES } from '../../protocol/limits.js'
 import { ProtocolError } from '../../protocol/protocol-error.js'
 import type { Fault } from '../../protocol/stage.js'
 import { abortable, deadline } from '../deadline.js'
@@ -37,6 +38,7 @@ export class ServedStream {
     )
     this.#channel = frames(stream, {
       maxFrameBytes: options.maxFrameBytes,
+      maxFirstFrameBytes: MAX_OPEN_FRAME_BYTES,
       onFrame: frame => this.#receive(frame),
       onEnd: () => this.finish(),
       onClose: error => this.#closed(error)

@@ -12,15 +12,18 @@ const EMPTY = new Uint8Array(0)
  * A frame that lies whole within a chunk is a view of it; one that spans chunks is copied once.
  */
 export class FrameDecoder {
-  readonly #maxFrameBytes: number
+  #maxFrameBytes: number
+  readonly #maxLaterFrameBytes: number
   #length = 0
   #lengthBytes = 0
   #readingLength = true
   #buffer = EMPTY
   #filled = 0
 
-  constructor(maxFrameBytes: number) {
-    this.#maxFrameBytes = maxFrameBytes
+  /** @param maxFirstFrameBytes - of the first frame, where that one is small: before it nobody knows who is asking */
+  constructor(maxFrameBytes: number, maxFirstFrameBytes = maxFrameBytes) {
+    this.#maxFrameBytes = maxFirstFrameBytes
+    this.#maxLaterFrameBytes = maxFrameBytes
   }
 
   /** True between frames: the other side may end here. */
@@ -74,6 +77,7 @@ export class FrameDecoder {
   }
 
   #finish(frame: Uint8Array): Uint8Array {
+    this.#maxFrameBytes = this.#maxLaterFrameBytes
     this.#length = 0
     this.#lengthBytes = 0
     this.#readingLength = true

@@ -10,6 +10,8 @@ const COPY_BELOW_BYTES = 2048
 export interface FrameStreamOptions {
   /** Larger frames are refused in both directions. */
   maxFrameBytes: number
+  /** The same for the first one that comes, if that is less. */
+  maxFirstFrameBytes?: number
   /** One frame, in order. The bytes may be kept. A throw aborts the stream. */
   onFrame: (frame: Uint8Array) => void
   /** The other side has half-closed after a whole frame; sending may go on. */
@@ -43,7 +45,7 @@ export class FrameStream {
   constructor(stream: Stream, options: FrameStreamOptions) {
     this.stream = stream
     this.#options = options
-    this.#decoder = new FrameDecoder(options.maxFrameBytes)
+    this.#decoder = new FrameDecoder(options.maxFrameBytes, options.maxFirstFrameBytes)
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.closed = promise
     this.#resolveClosed = resolve

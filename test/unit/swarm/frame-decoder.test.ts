@@ -27,6 +27,17 @@ function decode(chunks: Uint8Array[], limit = LIMIT): { frames: Uint8Array[]; id
 const bytes = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => index % 251)
 
 describe('FrameDecoder', () => {
+  it('holds the first frame to a bound of its own', () => {
+    const frames = wire([bytes(16), bytes(300)])
+    const decoder = new FrameDecoder(LIMIT, 16)
+    const first = decoder.read(frames, 0)
+    expect(first.frame).toEqual(bytes(16))
+    expect(decoder.read(frames, first.offset).frame).toEqual(bytes(300))
+    expect(() => new FrameDecoder(LIMIT, 16).read(wire([bytes(17)]), 0)).toThrow(
+      expect.objectContaining({ code: 'FRAME_TOO_LARGE' })
+    )
+  })
+
   it('finds the same frames wherever the bytes are split', () => {
     const frames = [bytes(0), bytes(1), bytes(127), bytes(128), bytes(300)]
     const whole = wire(frames)
