@@ -144,13 +144,14 @@ export class NodeService implements ControlService {
   }
 
   async remove(wanted: string): Promise<RemovedView> {
-    const { store, swarm, holdings } = this.#parts
+    const { store, swarm, holdings, announcer } = this.#parts
     const here = store.list().map(({ id, manifest }) => ({ manifest: id, name: manifest.name }))
     const elsewhere = offeredModels(swarm.directory.nodes()).filter(({ manifest }) =>
       here.every(model => model.manifest !== manifest)
     )
     const { manifest, name } = resolveModel<RemovedView>([...here, ...elsewhere], wanted)
     await holdings.remove(manifest)
+    await announcer.update()
     return { manifest, name }
   }
 

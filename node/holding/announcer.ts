@@ -55,10 +55,10 @@ export class Announcer {
     const announcement = { ...this.#about(), models: heldModels(held, shards.list()) }
     if (this.#stopped || isDeepStrictEqual(announcement, this.#last)) return
     this.#last = announcement
-    swarm.announce(announcement)
+    await swarm.announce(announcement)
   }
 
   readonly #onChange = (): void => {
-    void this.update()
+    this.update().catch(() => undefined) // the next one says it all
   }
 }

@@ -86,7 +86,7 @@ describe('Announcer', () => {
     const shards = new ShardRegistry({ engine }, { context: 100, sequences: 2, batch: 8 })
     const about = { name: 'me', state: 'online' as const, hardware: HARDWARE }
     const store = { list: () => models, heldRanges: () => held.ranges() }
-    const swarm = { announce: (announcement: Announcement) => announced.push(announcement) }
+    const swarm = { announce: (announcement: Announcement) => Promise.resolve(void announced.push(announcement)) }
     return { announced, models, held, shards, about, announcer: new Announcer({ swarm, store, shards }, () => about) }
   }
 

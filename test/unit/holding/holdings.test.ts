@@ -54,6 +54,9 @@ function node({ bytes = 1e9, ...settings }: Partial<HoldingsSettings> & { bytes?
   return { engine, shards, directory, logger, holdings }
 }
 
+/** Files are read and written for real, perhaps on a busy machine. */
+const soon = (check: () => void): Promise<void> => vi.waitFor(check, 10_000)
+
 /** A fetch that only its signal ends. */
 const endless = (signal: AbortSignal): Promise<undefined> =>
   new Promise((_, reject) => {
@@ -84,9 +87,9 @@ describe('Holdings', () => {
     holdings.addEventListener('change', () => tasks.push(holdings.tasks.map(({ what }) => what).join()))
     holdings.start()
     directory.show(offer())
-    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    await soon(() => expect(shards.list()).toHaveLength(1))
     expect(shards.find(model.id, 0, 8)?.facts.range).toEqual(WHOLE)
-    await vi.waitFor(() => expect(holdings.tasks).toEqual([]))
+    await soon(() => expect(holdings.tasks).toEqual([]))
     expect(tasks).toEqual(['fetching', '', 'loading', ''])
     expect(holdings.usedBytes).toBeGreaterThan(0)
     expect(model.store.get(model.id)?.shards.map(({ range }) => range)).toEqual([WHOLE])
@@ -100,7 +103,7 @@ describe('Holdings', () => {
       const { holdings, directory, shards } = node({ models: ['another', named] })
       holdings.start()
       directory.show(offer())
-      await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+      await soon(() => expect(shards.list()).toHaveLength(1))
     }
   })
 
@@ -110,7 +113,7 @@ describe('Holdings', () => {
     await first.holdings.stop()
     const second = node()
     second.holdings.start()
-    await vi.waitFor(() => expect(second.shards.list()).toHaveLength(1))
+    await soon(() => expect(second.shards.list()).toHaveLength(1))
     expect(second.shards.list()[0]?.facts.range).toEqual({ start: 2, end: 6 })
   })
 
@@ -148,14 +151,14 @@ describe('Holdings', () => {
     model.beforeRange.run = () => Promise.reject(new Error('nobody has the pieces'))
     holdings.start()
     directory.show(offer())
-    await vi.waitFor(() => expect(logger.warn).toHaveBeenCalledTimes(1))
+    await soon(() => expect(logger.warn).toHaveBeenCalledTimes(1))
     expect(logger.warn.mock.lastCall?.[0]).toMatchObject({ reason: 'nobody has the pieces' })
     directory.show(offer())
     await vi.advanceTimersByTimeAsync(1_000)
     expect(logger.warn).toHaveBeenCalledTimes(1)
     model.beforeRange.run = () => undefined
     await vi.advanceTimersByTimeAsync(RETRY_MS)
-    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    await soon(() => expect(shards.list()).toHaveLength(1))
     expect(holdings.tasks).toEqual([])
   })
 
@@ -172,9 +175,9 @@ describe('Holdings', () => {
       directory.show(offer())
       await vi.advanceTimersByTimeAsync(RETRY_MS)
     }
-    await vi.waitFor(() => expect(fetches).toBe(1))
+    await soon(() => expect(fetches).toBe(1))
     fetched.reject(new Error('the holder is gone'))
-    await vi.waitFor(() => expect(logger.warn).toHaveBeenCalled())
+    await soon(() => expect(logger.warn).toHaveBeenCalled())
     directory.show(offer())
     await vi.advanceTimersByTimeAsync(RETRY_MS / 2)
     expect([fetches, logger.warn.mock.calls.length]).toEqual([1, 1])
@@ -190,7 +193,7 @@ describe('Holdings', () => {
       [2, 20],
       [3, 40]
     ] as const) {
-      await vi.waitFor(() => expect(logger.warn).toHaveBeenCalledTimes(times))
+      await soon(() => expect(logger.warn).toHaveBeenCalledTimes(times))
       expect(logger.warn.mock.lastCall?.[0]).toMatchObject({ retryInSeconds: minutes * 60 })
       await vi.advanceTimersByTimeAsync(minutes * 60_000 - 2 * RETRY_MS)
       expect(logger.warn).toHaveBeenCalledTimes(times)
@@ -210,15 +213,15 @@ describe('Holdings', () => {
     await expect(shards.engineReady()).rejects.toBeInstanceOf(AggregateError)
     engine.beforeLoad = () => undefined
     directory.show(offer())
-    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
-    await vi.waitFor(() => expect(holdings.usedBytes).toBe(used))
+    await soon(() => expect(shards.list()).toHaveLength(1))
+    await soon(() => expect(holdings.usedBytes).toBe(used))
   })
 
   it('forgets a model that is removed, and does not hold it again by itself', async () => {
     const { holdings, engine, shards, directory } = node()
     holdings.start()
     directory.show(offer())
-    await vi.waitFor(() => expect(shards.list()).toHaveLength(1))
+    await soon(() => expect(shards.list()).toHaveLength(1))
     await holdings.remove(model.id)
     expect([shards.list(), model.store.list(), engine.loaded, holdings.usedBytes]).toEqual([[], [], 0, 0])
     await expectNoHold(directory)
@@ -230,7 +233,7 @@ describe('Holdings', () => {
     model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
-    await vi.waitFor(() => expect(holdings.tasks).toHaveLength(1))
+    await soon(() => expect(holdings.tasks).toHaveLength(1))
     const asked = expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'REMOVED' })
     await holdings.remove(model.id)
     await asked
@@ -244,7 +247,7 @@ describe('Holdings', () => {
     model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
-    await vi.waitFor(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))
+    await soon(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))
     await holdings.stop()
     await holdings.stop()
     expect(holdings.tasks).toEqual([])

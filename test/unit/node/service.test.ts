@@ -157,7 +157,7 @@ describe('NodeService', () => {
   it.each(['toy', MANIFEST.slice(0, 8)])('removes a model that is called %s', async wanted => {
     const { node, log } = await service()
     expect(await node.remove(wanted)).toEqual({ name: 'Toy', manifest: MANIFEST })
-    expect(log).toEqual([`remove ${MANIFEST}`])
+    expect(log).toEqual([`remove ${MANIFEST}`, 'announce'])
   })
 
   it('removes none that nobody has', async () => {
