@@ -27,6 +27,8 @@ export type ModelErrorCode =
   | 'NOT_HELD'
   /** The shared file is gone or is not what it was when it was shared. */
   | 'SOURCE_CHANGED'
+  /** What is to be written does not fit on the disk, with a reserve left free. */
+  | 'DISK_FULL'
   /** A peer sent something else than the piece that was asked for. */
   | 'BAD_PIECE'
   /** A peer has no room for another request now. */

@@ -2,10 +2,11 @@ import { setMaxListeners } from 'node:events'
 import { asError } from '../../protocol/errors.js'
 import { DeadlineError } from '../deadline.js'
 import { ModelError } from './errors.js'
+import type { PaceSettings } from './pace.js'
 import { PieceQueue, type WantedPiece } from './piece-queue.js'
 import { BadPieceError, type OpenPieceStream, requestPieces } from './piece-request.js'
 
-export interface FetchSettings {
+export interface FetchSettings extends PaceSettings {
   /** Pieces in one request: small, so that what a lost peer had is soon asked for elsewhere. */
   piecesPerRequest: number
   /** Requests to one peer at a time: the second one hides the round trip. */
@@ -13,8 +14,6 @@ export interface FetchSettings {
   /** Peers that are asked at a time. */
   peers: number
   openMilliseconds: number
-  /** For a piece: a mebibyte in this time is 9 KiB/s, for many who share a slow uplink. */
-  pieceMilliseconds: number
   /** Before a peer that failed is asked again; doubles with each failure, up to `longestRetryMilliseconds`. */
   retryMilliseconds: number
   longestRetryMilliseconds: number
@@ -29,7 +28,8 @@ export const FETCH_DEFAULTS: FetchSettings = {
   requestsPerPeer: 2,
   peers: 4,
   openMilliseconds: 10_000,
-  pieceMilliseconds: 120_000,
+  silenceMilliseconds: 30_000, // bytes come in frames of 64 KiB
+  bytesPerSecond: 4096, // many may share a slow uplink
   retryMilliseconds: 500,
   longestRetryMilliseconds: 5_000,
   failures: 4,
@@ -168,9 +168,9 @@ class Fetch<P extends WantedPiece> {
   /** Never rejects. */
   private async request(peer: string, state: PeerState, pieces: P[]): Promise<void> {
     const { manifest, openStream } = this.job
-    const { openMilliseconds, pieceMilliseconds } = this.settings
+    const { openMilliseconds } = this.settings
     const { signal } = this.controller
-    const options = { manifest, peer, pieces, openStream, openMilliseconds, pieceMilliseconds, signal }
+    const options = { manifest, peer, pieces, openStream, openMilliseconds, pace: this.settings, signal }
     const awaited = new Set(pieces)
     try {
       for await (const { piece, data } of requestPieces(options)) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ModelError } from './errors.js'
 
@@ -36,6 +36,25 @@ export async function moveIntoPlace(from: string, to: string): Promise<void> {
   if (process.platform === 'win32') return // folders cannot be opened there
   await using folder = await open(dirname(to), 'r')
   await folder.sync()
+}
+
+/** Bytes of a file; undefined when it is not there. */
+export async function sizeOf(file: string): Promise<number | undefined> {
+  return (await statOf(file))?.size
+}
+
+/** Bytes that a file takes on the disk, 0 when it is not there: holes take no blocks. Windows knows no blocks. */
+export async function diskBytesOf(file: string): Promise<number> {
+  const { blocks, size } = (await statOf(file)) ?? { blocks: 0, size: 0 }
+  return blocks ? blocks * 512 : size
+}
+
+async function statOf(file: string): Promise<{ blocks: number; size: number } | undefined> {
+  try {
+    return await stat(file)
+  } catch {
+    return undefined
+  }
 }
 
 /** Exactly `length` bytes from `position`. @throws ModelError TRUNCATED when the file ends before. */

@@ -1,4 +1,4 @@
-import { open, stat } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asError } from '../../protocol/errors.js'
 import { ModelError } from './errors.js'
@@ -26,6 +26,8 @@ export class ModelEntry {
   source: SourceFile | undefined
   hasHeader = false
   readonly shards = new Map<string, LayerRange>()
+  /** What interrupted fetches left. */
+  readonly partials = new Map<string, LayerRange>()
   private headerGguf: Promise<Gguf> | undefined
   private index: ReadonlyMap<string, readonly PiecePlace[]> | undefined
   private readonly plans = new Map<string, Promise<ShardPlan>>()
@@ -118,11 +120,17 @@ export class ModelEntry {
       const found = tensors.find(({ name }) => name === tensor)
       if (found) yield { file: this.source.record.path, position: dataStart + found.offset + start }
     }
-    for (const range of this.shards.values()) {
+    for (const { file, range } of this.rangeFiles()) {
       const { tensors } = await this.plan(range)
       const found = tensors.find(({ source, hole }) => source === tensor && !hole)
-      if (found) yield { file: this.shardFile(range), position: found.offset + start }
+      if (found) yield { file, position: found.offset + start }
     }
+  }
+
+  /** The complete ones first: what a partial file lacks reads as zeros, which the hash tells. */
+  private rangeFiles(): { file: string; range: LayerRange }[] {
+    const shards = [...this.shards.values()].map(range => ({ file: this.shardFile(range), range }))
+    return [...shards, ...[...this.partials.values()].map(range => ({ file: this.partialFile(range), range }))]
   }
 }
 
@@ -135,14 +143,5 @@ async function readAt(file: string, position: number, length: number): Promise<U
     const { code } = asError(error) as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'TRUNCATED') return undefined
     throw error
-  }
-}
-
-/** Bytes of a file; undefined when it is not there. */
-export async function sizeOf(file: string): Promise<number | undefined> {
-  try {
-    return (await stat(file)).size
-  } catch {
-    return undefined
   }
 }

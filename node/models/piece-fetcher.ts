@@ -9,7 +9,7 @@ import type { OpenPieceStream } from './piece-request.js'
 import { wantedOf, type ShardPiece } from './shard-pieces.js'
 import { tensorsOf } from './sizes.js'
 import type { ModelStore } from './store.js'
-import { checkRange } from './tensors.js'
+import { checkRange, isRange } from './tensors.js'
 import type { FetchProgress, LayerRange, Manifest, StoredModel } from './types.js'
 
 /** A peer and the layers whose pieces it has. */
@@ -85,7 +85,7 @@ export class PieceFetcher {
 
   /**
    * The file of layers `range`, fetched unless it is here. What an earlier, interrupted fetch left is checked and used.
-   * @throws ModelError PIECES_UNAVAILABLE, BAD_MANIFEST, BAD_RANGE, ALREADY_FETCHING; the signal's reason.
+   * @throws ModelError PIECES_UNAVAILABLE, BAD_MANIFEST, BAD_RANGE, ALREADY_FETCHING, DISK_FULL; the signal's reason.
    */
   async fetchRange(options: FetchRangeOptions): Promise<string> {
     const { id, range, signal } = options
@@ -102,19 +102,30 @@ export class PieceFetcher {
     }
     this.running.add(key)
     try {
-      await this.fillPartial(manifest, options)
+      return await this.fetchPartial(manifest, options)
     } finally {
       this.running.delete(key)
     }
-    return this.store.commitPartial(id, range)
   }
 
-  private async fillPartial(manifest: Manifest, options: FetchRangeOptions): Promise<void> {
+  private async fetchPartial(manifest: Manifest, options: FetchRangeOptions): Promise<string> {
+    const { id, range } = options
+    const file = await this.store.partialFile(id, range)
+    try {
+      await this.fillPartial(file, manifest, options)
+      return await this.store.commitPartial(id, range)
+    } catch (error) {
+      this.store.leavePartial(id, range)
+      throw error
+    }
+  }
+
+  private async fillPartial(file: string, manifest: Manifest, options: FetchRangeOptions): Promise<void> {
     const { id, range, signal } = options
     const plan = await this.store.plan(id, range)
     const wanted = wantedOf(manifest, plan)
     const progress = new Progress(wanted, options.onProgress)
-    await using handle = await openPartial(await this.store.partialFile(id, range))
+    await using handle = await openPartial(file)
     const resumed = (await handle.stat()).size > 0
     await writeAll(handle, plan.header, 0)
     await handle.truncate(plan.fileBytes)
@@ -187,8 +198,7 @@ class TensorsOfHolders {
 
 /** A peer that claims layers which the model does not have has none of them. */
 function namesOf(manifest: Manifest, range: LayerRange): string[] {
-  const possible = range.start >= 0 && range.start < range.end && range.end <= manifest.layers
-  return possible ? tensorsOf(manifest, range).map(({ name }) => name) : []
+  return isRange(range, manifest.layers) ? tensorsOf(manifest, range).map(({ name }) => name) : []
 }
 
 /** For reading and writing, created where it is missing, what is in it kept. */

@@ -1,11 +1,13 @@
 import type { Stream } from '@libp2p/interface'
-import { MAX_MANIFEST_BYTES } from '../../protocol/limits.js'
+import { pipe } from 'it-pipe'
+import { MAX_MANIFEST_BYTES, MAX_PIECES_REQUEST_BYTES } from '../../protocol/limits.js'
 import { decodePiece, encodePiecesRequest, type Piece } from '../../protocol/pieces.js'
 import { ProtocolError } from '../../protocol/protocol-error.js'
 import { abortable, deadline } from '../deadline.js'
-import { call } from '../swarm/wire.js'
+import { decoder, encoder, readFrom, writeTo } from '../swarm/wire.js'
 import { ModelError } from './errors.js'
 import { sha256 } from './hash.js'
+import { Pace, type PaceSettings } from './pace.js'
 import type { WantedPiece } from './piece-queue.js'
 
 /** Opens a `/flambeau/pieces/1.0.0` stream to a peer. */
@@ -31,9 +33,9 @@ export interface PieceRequest<P extends WantedPiece> {
   peer: string
   pieces: readonly P[]
   openStream: OpenPieceStream
-  /** Milliseconds until the stream is open, and until each next piece is there. */
+  /** Milliseconds until the stream is open. */
   openMilliseconds: number
-  pieceMilliseconds: number
+  pace: PaceSettings
   signal: AbortSignal
 }
 
@@ -48,29 +50,40 @@ export interface PieceOutcome<P extends WantedPiece> {
  * @throws BadPieceError for wrong bytes; ModelError PEER_BUSY; whatever the stream died of or a deadline.
  */
 export async function* requestPieces<P extends WantedPiece>(request: PieceRequest<P>): AsyncGenerator<PieceOutcome<P>> {
-  const { manifest, pieces, pieceMilliseconds, signal } = request
+  const { pieces, signal } = request
   const stream = await open(request)
-  const largest = Math.max(...pieces.map(({ size }) => size ?? MAX_MANIFEST_BYTES))
-  const encoded = encodePiecesRequest({ manifest, hashes: pieces.map(({ hash }) => hash) })
-  const replies = call(stream, encoded, { maxFrameBytes: largest + FRAME_OVERHEAD_BYTES, signal })
-  const next = async (): Promise<IteratorResult<Uint8Array, unknown>> => {
-    signal.throwIfAborted()
-    using limit = deadline('waiting for a piece', pieceMilliseconds, signal)
-    return await abortable(replies.next(), limit.signal)
-  }
+  const pace = new Pace(request.pace)
+  const replies = ask(stream, request, pace)
   let complete = false
   try {
     for (const piece of pieces) {
-      const reply = await next()
+      signal.throwIfAborted()
+      pace.restart()
+      const reply = await replies.next()
       if (reply.done === true) throw new ModelError('PIECES_MISSING', 'the peer ended the stream before the last piece')
       yield { piece, data: checked(piece, reply.value) }
     }
-    complete = (await next()).done === true
+    complete = (await replies.next()).done === true
   } finally {
     // What is still awaited ends with the stream.
     if (!complete) stream.abort(new ModelError('PIECES_MISSING', 'no more pieces are wanted on this stream'))
     await replies.return(undefined)
   }
+}
+
+/** Sends the request; the frames that come back. */
+function ask<P extends WantedPiece>(
+  stream: Stream,
+  { manifest, pieces, signal }: PieceRequest<P>,
+  pace: Pace
+): AsyncGenerator<Uint8Array> {
+  const largest = Math.max(...pieces.map(({ size }) => size ?? MAX_MANIFEST_BYTES))
+  const encoded = encodePiecesRequest({ manifest, hashes: pieces.map(({ hash }) => hash) })
+  const sending = pipe([encoded], encoder(MAX_PIECES_REQUEST_BYTES), writeTo(stream, { signal }))
+  // Its failure aborts the stream, which the reader below reports.
+  sending.catch(() => undefined)
+  const watched = pace.watch(readFrom(stream, { signal }), signal)
+  return pipe(watched, decoder(largest + FRAME_OVERHEAD_BYTES))
 }
 
 async function open<P extends WantedPiece>(request: PieceRequest<P>): Promise<Stream> {

@@ -1,9 +1,11 @@
 import type { FileHandle } from 'node:fs/promises'
 import { open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { checkSpace, type FreeBytes, freeBytes } from './disk-space.js'
 import { writeAll, writeDurably } from './files.js'
 import type { Gguf, GgufTensor } from './gguf.js'
 import { ModelError } from './errors.js'
-import { planShard, type ShardPlan } from './shard.js'
+import { planShard, type ShardPlan, storedBytes } from './shard.js'
 import type { LayerRange } from './types.js'
 
 /** Bytes copied at a time. */
@@ -19,19 +21,22 @@ export interface WriteShardOptions {
   signal?: AbortSignal
   /** What it throws leaves no file behind. */
   beforeCommit?: () => Promise<void>
+  /** The file system's answer by default. */
+  freeBytes?: FreeBytes
 }
 
 /**
  * Writes layers `range` of a model as a sparse GGUF file of its own; `file` appears only when it is complete.
- * @throws ModelError BAD_RANGE, BAD_METADATA, TRUNCATED when the source became shorter.
+ * @throws ModelError BAD_RANGE, BAD_METADATA, DISK_FULL, TRUNCATED when the source became shorter.
  */
 export async function writeShard(
   model: ModelFile,
   range: LayerRange,
   file: string,
-  { beforeCommit, ...options }: WriteShardOptions = {}
+  { beforeCommit, freeBytes: free = freeBytes, ...options }: WriteShardOptions = {}
 ): Promise<ShardPlan> {
   const plan = planShard(model.gguf, range)
+  await checkSpace(`writing layers ${range.start}-${range.end}`, dirname(file), storedBytes(plan), free)
   await using source = await open(model.file, 'r')
   await writeDurably(file, async handle => {
     await writeAll(handle, plan.header, 0)

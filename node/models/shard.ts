@@ -32,6 +32,11 @@ export interface ShardPlan {
   fileBytes: number
 }
 
+/** Bytes that the shard's file takes on a disk: holes take none. */
+export function storedBytes({ header, tensors }: ShardPlan): number {
+  return tensors.reduce((sum, { size, hole }) => sum + (hole ? 0 : size), header.length)
+}
+
 /** A model as far as a shard's layout needs it: from its file, or from its manifest and header. */
 export interface ShardSource extends ModelHeader {
   /** Bytes. */

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { abortable, deadline } from '../deadline.js'
 import type { ContextSettings, Engine, EngineStepResult, ShardFile, Want } from '../engine/types.js'
+import { makeComparisonFolder } from './comparison-folder.js'
 import type { ModelDescription } from './description.js'
 import { type ModelFile, writeShard } from './shard-writer.js'
 import type { LayerRange } from './types.js'
@@ -35,8 +36,6 @@ export interface SplitSubject {
 
 /** Milliseconds for one call of the engine: it may read a model that is larger than the memory from a slow disk. */
 const CALL_LIMIT = 3_600_000
-/** Of the folders that hold the shards of a comparison; one that a crash left is removed at the next start. */
-export const COMPARISON_PREFIX = 'flambeau-split-'
 
 const NOTHING: Want = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 
@@ -67,7 +66,7 @@ export async function runChain(
   steps: readonly TokenStep[],
   onShard: ShardProgress = () => undefined
 ): Promise<Float32Array[]> {
-  const folder = await mkdtemp(join(subject.folder ?? tmpdir(), COMPARISON_PREFIX))
+  const folder = await makeComparisonFolder(subject.folder ?? tmpdir())
   try {
     let hidden: Uint8Array[] | undefined
     for (const range of ranges) {

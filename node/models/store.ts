@@ -1,23 +1,26 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MAX_MANIFEST_BYTES } from '../../protocol/limits.js'
 import { decodeManifest, encodeManifest } from '../../protocol/manifest.js'
 import { asError } from '../../protocol/errors.js'
+import { removeLeftComparisons } from './comparison-folder.js'
+import { checkSpace, type FreeBytes, freeBytes } from './disk-space.js'
 import { ModelError } from './errors.js'
-import { moveIntoPlace, TEMPORARY_SUFFIX, writeAll, writeDurably } from './files.js'
+import { diskBytesOf, moveIntoPlace, sizeOf, writeAll, writeDurably } from './files.js'
 import { type Gguf, parseGguf } from './gguf.js'
 import { sha256 } from './hash.js'
 import { checkHeader, checkTensors, headerBytes, piecesOf } from './manifest.js'
-import { COMPARISON_PREFIX } from './split-run.js'
-import { ModelEntry, rangeName, sizeOf } from './model-entry.js'
-import type { ShardPlan } from './shard.js'
+import { loadEntry } from './load-entry.js'
+import { ModelEntry, rangeName } from './model-entry.js'
+import { type ShardPlan, storedBytes } from './shard.js'
 import { type ModelFile, writeShard } from './shard-writer.js'
-import { readSourceRecord, recordOf, SourceFile } from './source-file.js'
+import { recordOf, SourceFile } from './source-file.js'
 import type { LayerRange, Manifest, StoredModel } from './types.js'
 
 export interface ModelStoreSettings {
   /** The folder of all models; one folder a model, named by its id. */
   root: string
+  /** The file system's answer by default. */
+  freeBytes?: FreeBytes
 }
 
 /** A folder in the store that is no usable model. */
@@ -32,12 +35,14 @@ export interface DamagedModel {
  */
 export class ModelStore {
   private readonly root: string
+  private readonly freeBytes: FreeBytes
   private readonly entries = new Map<string, ModelEntry>()
   private readonly writing = new Map<string, Promise<string>>()
   private damagedModels: DamagedModel[] = []
 
-  constructor({ root }: ModelStoreSettings) {
+  constructor({ root, freeBytes: free = freeBytes }: ModelStoreSettings) {
     this.root = root
+    this.freeBytes = free
   }
 
   /** Reads what is there and deletes what a crash left half written; partly fetched shards stay, to be resumed. */
@@ -45,13 +50,10 @@ export class ModelStore {
     await mkdir(this.root, { recursive: true, mode: 0o700 })
     this.entries.clear()
     this.damagedModels = []
-    const names = await readdir(this.root)
-    for (const name of names.filter(other => other.startsWith(COMPARISON_PREFIX))) {
-      await rm(join(this.root, name), { recursive: true, force: true })
-    }
-    for (const id of names.filter(isId)) {
+    await removeLeftComparisons(this.root)
+    for (const id of (await readdir(this.root)).filter(isId)) {
       try {
-        const entry = await load(id, join(this.root, id))
+        const entry = await loadEntry(id, join(this.root, id))
         this.entries.set(id, entry)
       } catch (error) {
         this.damagedModels.push({ folder: join(this.root, id), reason: asError(error).message })
@@ -117,7 +119,7 @@ export class ModelStore {
   /**
    * A complete file of layers `range`: the owner's file for the whole model, a shard that was fetched, or one that is
    * written now from the owner's file.
-   * @throws ModelError UNKNOWN_MODEL, BAD_RANGE, SOURCE_CHANGED; NOT_HELD when the pieces must be fetched first
+   * @throws ModelError UNKNOWN_MODEL, BAD_RANGE, SOURCE_CHANGED, DISK_FULL; NOT_HELD when the pieces must be fetched first
    */
   async shardFile(id: string, range: LayerRange, options: { signal?: AbortSignal } = {}): Promise<string> {
     const entry = this.entry(id)
@@ -128,20 +130,36 @@ export class ModelStore {
     throw new ModelError('NOT_HELD', `layers ${rangeName(range)} of ${entry.manifest.name} are not here yet`)
   }
 
-  /** Where the fetched pieces of a shard are put until it is complete; its folder exists. */
+  /**
+   * Where the fetched pieces of a shard are put until `commitPartial` or `leavePartial`; its folder exists.
+   * @throws ModelError UNKNOWN_MODEL, NOT_HELD, BAD_RANGE, DISK_FULL
+   */
   async partialFile(id: string, range: LayerRange): Promise<string> {
     const entry = this.entry(id)
+    const file = entry.partialFile(range)
     await mkdir(entry.shardFolder, { recursive: true, mode: 0o700 })
-    return entry.partialFile(range)
+    const missing = storedBytes(await entry.plan(range)) - (await diskBytesOf(file))
+    await checkSpace(`fetching layers ${rangeName(range)}`, entry.shardFolder, missing, this.freeBytes)
+    entry.partials.delete(rangeName(range)) // its pieces are the caller's now
+    return file
   }
 
-  /** Turns the (complete, synced) partial file of `range` into a shard. */
+  /** Turns the (complete, synced) partial file of `range` into a shard; what earlier fetches of other ranges left goes. */
   async commitPartial(id: string, range: LayerRange): Promise<string> {
     const entry = this.entry(id)
     const file = entry.shardFile(range)
     await moveIntoPlace(entry.partialFile(range), file)
     entry.shards.set(rangeName(range), range)
+    for (const [name, other] of entry.partials) {
+      entry.partials.delete(name)
+      await rm(entry.partialFile(other), { force: true })
+    }
     return file
+  }
+
+  /** Ends an interrupted fetch of `range`: what came is used by the next fetch, of this range or another one. */
+  leavePartial(id: string, range: LayerRange): void {
+    this.entries.get(id)?.partials.set(rangeName(range), range)
   }
 
   /**
@@ -163,15 +181,15 @@ export class ModelStore {
   }
 
   /** Ranges of which an interrupted fetch left a part: resumed by fetching them again, deleted by `removeShard`. */
-  async partialRanges(id: string): Promise<LayerRange[]> {
-    const names = await readdir(this.entry(id).shardFolder)
-    return names.flatMap(name => rangeOf(name, '.gguf.partial') ?? [])
+  partialRanges(id: string): LayerRange[] {
+    return [...this.entry(id).partials.values()]
   }
 
   /** Deletes a shard, complete or partly fetched. */
   async removeShard(id: string, range: LayerRange): Promise<void> {
     const entry = this.entry(id)
     entry.shards.delete(rangeName(range))
+    entry.partials.delete(rangeName(range))
     await rm(entry.shardFile(range), { force: true })
     await rm(entry.partialFile(range), { force: true })
   }
@@ -187,9 +205,8 @@ export class ModelStore {
   async diskBytes(id: string): Promise<number> {
     const { folder } = this.entry(id)
     const names = await readdir(folder, { recursive: true, withFileTypes: true })
-    const files = names.filter(name => name.isFile()).map(name => stat(join(name.parentPath, name.name)))
-    // Holes take no blocks; Windows knows no blocks.
-    return (await Promise.all(files)).reduce((sum, { blocks, size }) => sum + (blocks ? blocks * 512 : size), 0)
+    const files = names.filter(name => name.isFile()).map(name => diskBytesOf(join(name.parentPath, name.name)))
+    return (await Promise.all(files)).reduce((sum, bytes) => sum + bytes, 0)
   }
 
   private entry(id: string): ModelEntry {
@@ -233,7 +250,11 @@ export class ModelStore {
     const write = async (): Promise<string> => {
       try {
         const model = { file: source.record.path, gguf: await source.gguf() }
-        await writeShard(model, range, file, { ...options, beforeCommit: () => source.check() })
+        await writeShard(model, range, file, {
+          ...options,
+          beforeCommit: () => source.check(),
+          freeBytes: this.freeBytes
+        })
         entry.shards.set(rangeName(range), range)
         return file
       } finally {
@@ -248,39 +269,6 @@ export class ModelStore {
 
 function isId(name: string): boolean {
   return /^[0-9a-f]{64}$/.test(name)
-}
-
-async function load(id: string, folder: string): Promise<ModelEntry> {
-  const size = await sizeOf(join(folder, 'manifest'))
-  if (size === undefined || size > MAX_MANIFEST_BYTES) throw new ModelError('BAD_MANIFEST', 'the manifest is missing')
-  const bytes = await readFile(join(folder, 'manifest'))
-  if (sha256(bytes) !== id) throw new ModelError('BAD_MANIFEST', 'the manifest is damaged')
-  const entry = new ModelEntry(id, folder, decodeManifest(bytes))
-  entry.hasHeader = (await sizeOf(entry.headerFile)) === entry.manifest.header.size
-  const record = (await sizeOf(entry.sourceRecordFile)) && (await readSourceRecord(entry.sourceRecordFile))
-  if (record) entry.source = new SourceFile(record)
-  await loadShards(entry)
-  return entry
-}
-
-async function loadShards(entry: ModelEntry): Promise<void> {
-  await mkdir(entry.shardFolder, { recursive: true, mode: 0o700 })
-  for (const folder of [entry.folder, entry.shardFolder]) {
-    for (const name of (await readdir(folder)).filter(name => name.endsWith(TEMPORARY_SUFFIX))) {
-      await rm(join(folder, name), { force: true })
-    }
-  }
-  for (const name of await readdir(entry.shardFolder)) {
-    const range = rangeOf(name, '.gguf')
-    if (!range || !entry.hasHeader) continue
-    entry.shards.set(rangeName(range), range)
-  }
-}
-
-/** The range in a file's name `<start>-<end><suffix>`; undefined for other files. */
-function rangeOf(name: string, suffix: string): LayerRange | undefined {
-  const [, start, end, rest] = /^(\d{1,4})-(\d{1,4})(\..*)$/.exec(name) ?? []
-  return rest === suffix ? { start: Number(start), end: Number(end) } : undefined
 }
 
 /** A shard whose file is gone or has another size than its plan is forgotten. */

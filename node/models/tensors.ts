@@ -48,10 +48,14 @@ export function isTied(tensors: readonly TensorShape[]): boolean {
   return !tensors.some(tensor => tensor.name === 'output.weight')
 }
 
+/** Whether a model with `layers` has these layers. */
+export function isRange({ start, end }: LayerRange, layers: number): boolean {
+  return Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= layers
+}
+
 /** @throws ModelError BAD_RANGE */
 export function checkRange({ start, end }: LayerRange, layers: number): void {
-  const fine = Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start < end && end <= layers
-  if (fine) return
+  if (isRange({ start, end }, layers)) return
   throw new ModelError('BAD_RANGE', `layers ${start}-${end} are no range of a model with ${layers} layers`, {
     details: { start, end, layers }
   })

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rm } from 'node:fs/promises'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { pipe } from 'it-pipe'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeManifest } from '../../../protocol/manifest.js'
@@ -7,8 +8,8 @@ import { decodePiecesRequest, encodePiece, type Piece } from '../../../protocol/
 import type { BadPiece } from '../../../node/models/fetch-pieces.js'
 import { PieceFetcher, type RangeHolder } from '../../../node/models/piece-fetcher.js'
 import { rangeBytes } from '../../../node/models/sizes.js'
-import type { ModelStore } from '../../../node/models/store.js'
-import type { FetchProgress } from '../../../node/models/types.js'
+import { ModelStore } from '../../../node/models/store.js'
+import type { FetchProgress, LayerRange } from '../../../node/models/types.js'
 import { decoder, encoder, readFrom, writeTo } from '../../../node/swarm/wire.js'
 import { EMBER } from '../../support/models.js'
 import { temporaryFolder, type TemporaryFolder } from '../../support/temporary.js'
@@ -16,7 +17,7 @@ import { emptyStore, type Handler, PieceNetwork, type SharedModel, sharingStore 
 
 const FRAME = 20 * 2 ** 20
 const MIDDLE = { start: 2, end: 6 }
-const SETTINGS = { retryMilliseconds: 1, pieceMilliseconds: 5000, piecesPerRequest: 4 }
+const SETTINGS = { retryMilliseconds: 1, silenceMilliseconds: 5000, piecesPerRequest: 4 }
 
 let folder: TemporaryFolder
 let network: PieceNetwork
@@ -190,7 +191,7 @@ describe('PieceFetcher', () => {
       dishonest((hash, i) => (i === 0 ? honestPiece(hash) : Promise.resolve(undefined)))
     )
     const bad: BadPiece[] = []
-    const file = await fetcher({ pieceMilliseconds: 300 }).fetchRange({
+    const file = await fetcher({ silenceMilliseconds: 300 }).fetchRange({
       id: shared.id,
       range: MIDDLE,
       holders: () => whole('silent', 'hangs-up', 'cannot-be-dialled', 'honest'),
@@ -198,6 +199,32 @@ describe('PieceFetcher', () => {
     })
     await expectComplete(file)
     expect(bad).toEqual([])
+  })
+
+  it('asks a peer that was too slow for one thing at a time', async () => {
+    const server = network.serve('slow', shared.store)
+    await fetcher().fetchHeader({ id: shared.id, holders: () => whole('slow') })
+    let [streams, open, mostOpen] = [0, 0, 0]
+    network.handlers.set('slow', async (stream, connection) => {
+      streams += 1
+      if (streams <= 2) return new Promise(() => undefined)
+      open += 1
+      mostOpen = Math.max(mostOpen, open)
+      await server.handle(stream, connection).finally(() => (open -= 1))
+    })
+    const options = { id: shared.id, range: MIDDLE, holders: () => whole('slow') }
+    await expectComplete(await fetcher({ silenceMilliseconds: 300 }).fetchRange(options))
+    expect(streams).toBeGreaterThan(3)
+    expect(mostOpen).toBe(1)
+  })
+
+  it('does not give a peer up that breaks off again and again, but brings something each time', async () => {
+    network.handlers.set(
+      'a',
+      dishonest((hash, i) => (i === 0 ? honestPiece(hash) : Promise.resolve(undefined)))
+    )
+    await expectComplete(await fetcher().fetchRange({ id: shared.id, range: MIDDLE, holders: () => whole('a') }))
+    expect(network.opened.get('a')).toBeGreaterThan(20)
   })
 
   it('asks a busy peer again', async () => {
@@ -222,20 +249,52 @@ describe('PieceFetcher', () => {
 
   it('takes up an interrupted fetch where it was, and checks what is there', async () => {
     network.serve('a', shared.store)
-    const controller = new AbortController()
     const options = { id: shared.id, range: MIDDLE, holders: () => whole('a') }
-    const interrupted = fetcher({ requestsPerPeer: 1 }).fetchRange({
-      ...options,
-      signal: controller.signal,
-      onProgress: ({ pieces }) => pieces === 12 && controller.abort(new Error('interrupted'))
-    })
-    await expect(interrupted).rejects.toThrow('interrupted')
+    await interrupt(MIDDLE, 12)
     await damageFirstPiece()
     const server = network.serve('a', shared.store)
     const again = await fetcher().fetchRange(options)
     await expectComplete(again)
-    const needed = piecesOf(MIDDLE).length + 1 // output_norm is in every shard
-    expect(server.counters.pieces).toBe(needed - 11)
+    expect(server.counters.pieces).toBe(piecesIn(MIDDLE) - 11)
+  })
+
+  it('fetches nothing that does not fit on the disk, but the rest of what is nearly there', async () => {
+    network.serve('a', shared.store)
+    const options = { id: shared.id, range: MIDDLE, holders: () => whole('a') }
+    await interrupt(MIDDLE, piecesIn(MIDDLE) - 3)
+    const restart = async (free: number): Promise<void> => {
+      store = new ModelStore({ root: folder.file('fetching'), freeBytes: () => Promise.resolve(free) })
+      await store.start()
+    }
+    await restart(0)
+    await expect(fetcher().fetchRange(options)).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await restart(rangeBytes(shared.manifest, MIDDLE))
+    await expectComplete(await fetcher().fetchRange(options))
+  })
+
+  it.each([false, true])('uses what was fetched for another range, then deletes it (restarted: %s)', async restarted => {
+    network.serve('a', shared.store)
+    await interrupt({ start: 2, end: 5 }, 12)
+    if (restarted) await store.start()
+    const server = network.serve('a', shared.store)
+    expect(store.partialRanges(shared.id)).toEqual([{ start: 2, end: 5 }])
+    const file = await fetcher().fetchRange({ id: shared.id, range: MIDDLE, holders: () => whole('a') })
+    await expectComplete(file)
+    expect(server.counters.pieces).toBe(piecesIn(MIDDLE) - 12)
+    expect(store.partialRanges(shared.id)).toEqual([])
+    expect(await readdir(dirname(file))).toEqual([basename(file)])
+  })
+
+  it('does not delete what another fetch is filling', async () => {
+    network.serve('a', shared.store)
+    const one = fetcher()
+    const files = await Promise.all(
+      [MIDDLE, { start: 0, end: 2 }, { start: 4, end: 8 }].map(range =>
+        one.fetchRange({ id: shared.id, range, holders: () => whole('a') })
+      )
+    )
+    for (const file of files) await readFile(file)
+    expect((await readdir(dirname(files[0] ?? ''))).sort()).toEqual(files.map(file => basename(file)).sort())
   })
 
   it('takes what another of its shards has instead of fetching it', async () => {
@@ -272,7 +331,22 @@ function bytesOf(name: string): number {
   return shared.manifest.tensors.find(tensor => tensor.name === name)?.data.size ?? 0
 }
 
-function piecesOf({ start, end }: { start: number; end: number }): string[] {
+/** Fetches a range until `count` pieces of it have come. */
+async function interrupt(range: LayerRange, count: number): Promise<void> {
+  const controller = new AbortController()
+  const interrupted = fetcher({ requestsPerPeer: 1 }).fetchRange({
+    ...{ id: shared.id, range, holders: () => whole('a'), signal: controller.signal },
+    onProgress: ({ pieces }) => pieces === count && controller.abort(new Error('interrupted'))
+  })
+  await expect(interrupted).rejects.toThrow('interrupted')
+}
+
+/** How many pieces a shard between the ends of the model has: output_norm is in every one. */
+function piecesIn(range: LayerRange): number {
+  return piecesOf(range).length + 1
+}
+
+function piecesOf({ start, end }: LayerRange): string[] {
   const inside = (name: string): boolean => {
     const layer = Number(/^blk\.(\d+)/.exec(name)?.[1] ?? -1)
     return layer >= start && layer < end

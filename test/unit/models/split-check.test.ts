@@ -114,6 +114,24 @@ describe('a check of one split', () => {
   })
 })
 
+describe('an engine at work', () => {
+  it('is not waited for when the check is stopped', async () => {
+    const controller = new AbortController()
+    class Busy extends ToyEngine {
+      override step(): Promise<never> {
+        controller.abort(new Error('stopped'))
+        return new Promise(() => undefined)
+      }
+
+      override unload(): Promise<never> {
+        return new Promise(() => undefined)
+      }
+    }
+    const check = checkSplit({ file: await model(), cuts: [3], engine: new Busy(), signal: controller.signal })
+    await expect(check).rejects.toThrow('stopped')
+  })
+})
+
 describe('finding cuts', () => {
   it('allows every layer where every layer is exact', async () => {
     const found = await findCuts({ file: await model({ layers: 5 }), engine: new ToyEngine() })

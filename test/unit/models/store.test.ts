@@ -1,5 +1,5 @@
 import { appendFile, copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { encodeManifest } from '../../../protocol/manifest.js'
 import { readGguf } from '../../../node/models/gguf.js'
@@ -111,6 +111,14 @@ describe('ModelStore', () => {
     expect(await readdir(model.root)).toEqual([model.id])
   })
 
+  it('leaves the comparison of a running process alone', async () => {
+    await using model = await shared()
+    await mkdir(join(model.root, `flambeau-split-${process.ppid}-x`))
+    await mkdir(join(model.root, `flambeau-split-${process.pid}-x`))
+    await reopened(model.root)
+    expect((await readdir(model.root)).sort()).toEqual([model.id, `flambeau-split-${process.ppid}-x`])
+  })
+
   it('notices that the shared file was changed', async () => {
     await using model = await shared()
     const { store, id, source } = model
@@ -139,7 +147,7 @@ describe('ModelStore', () => {
     const whole = await readFile(file)
     await truncate(file, 1000)
     const store = await reopened(model.root)
-    expect(await readFile(await store.shardFile(model.id, range))).toEqual(whole)
+    expect((await readFile(await store.shardFile(model.id, range))).equals(whole)).toBe(true)
   })
 
   it('cleans up what a crash left, but keeps what can be resumed', async () => {
@@ -152,7 +160,7 @@ describe('ModelStore', () => {
     expect(await readdir(shards)).toEqual(['4-8.gguf.partial'])
     expect(await readdir(join(model.root, model.id))).not.toContain('manifest.0123456789ab.tmp')
     expect(store.get(model.id)?.shards).toEqual([])
-    expect(await store.partialRanges(model.id)).toEqual([{ start: 4, end: 8 }])
+    expect(store.partialRanges(model.id)).toEqual([{ start: 4, end: 8 }])
     await store.removeShard(model.id, { start: 4, end: 8 })
     expect(await readdir(shards)).toEqual([])
   })
@@ -178,6 +186,24 @@ describe('ModelStore', () => {
     await store.addHeader(model.id, headerBytes(await readGguf(model.source)))
     expect((await store.header(model.id)).metadata.string('general.architecture')).toBe('llama')
     await expect(store.shardFile(model.id, { start: 0, end: 4 })).rejects.toMatchObject({ code: 'NOT_HELD' })
+  })
+
+  it('writes no shard that does not fit on the disk, and says what is missing', async () => {
+    await using model = await shared()
+    const range = { start: 2, end: 4 }
+    const file = await model.store.shardFile(model.id, range)
+    const needed = await model.store.diskBytes(model.id)
+    await rm(file)
+    const withFree = async (bytes: number): Promise<ModelStore> => {
+      const store = new ModelStore({ root: model.root, freeBytes: () => Promise.resolve(bytes) })
+      await store.start()
+      return store
+    }
+    const full = (await withFree(0)).shardFile(model.id, range)
+    await expect(full).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await expect(full).rejects.toThrow(/needs [1-9]\d* MB more .* room for 0 MB/)
+    expect(await readdir(dirname(file))).toEqual([])
+    expect(await (await withFree(2 * needed)).shardFile(model.id, range)).toBe(file)
   })
 
   it('removes a model, but not the file that the owner shared', async () => {
