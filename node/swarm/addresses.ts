@@ -1,6 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr'
 import { SwarmError } from './errors.js'
+import { ipScope, type IpScope } from './ip-scope.js'
 
 const CIRCUIT = '/p2p-circuit'
 
@@ -8,7 +9,7 @@ const CIRCUIT = '/p2p-circuit'
 type Address = string
 
 export function isLoopback(address: Address): boolean {
-  return /^\/ip4\/127\.|^\/ip6\/(::1|0:0:0:0:0:0:0:1)\//.test(address)
+  return scopeOf(address) === 'loopback'
 }
 
 export function isCircuit(address: Address): boolean {
@@ -17,18 +18,25 @@ export function isCircuit(address: Address): boolean {
 
 /** Can be dialled from anywhere: a DNS name or an IP address outside the private, link-local and shared ranges. */
 export function isPublic(address: Address): boolean {
-  if (isCircuit(address) || isLoopback(address)) return false
-  const [, kind, host = ''] = address.split('/')
-  if (kind === 'ip4')
-    return !/^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host)
-  if (kind === 'ip6') return !/^(::|::1|f[cd][0-9a-f]{2}:.*|fe[89ab][0-9a-f]:.*)$/i.test(host)
-  return kind?.startsWith('dns') === true
+  return !isCircuit(address) && (isName(address) || scopeOf(address) === 'public')
 }
 
-/** Dialling it stays outside of this node's own network: it is public, or a circuit through a public relay. */
+/**
+ * Dialling it stays outside of this node's own network: it is a public IP address, or a circuit through a relay at one.
+ * A name may stand for anything.
+ */
 export function leadsOutside(address: Address): boolean {
-  const [relay = ''] = address.split(CIRCUIT)
-  return isPublic(relay)
+  return scopeOf(address) === 'public'
+}
+
+function isName(address: Address): boolean {
+  return address.startsWith('/dns')
+}
+
+/** Of the host that is dialled, a relay's for a circuit; undefined without an IP address. */
+function scopeOf(address: Address): IpScope | undefined {
+  const [, kind, host = ''] = address.split('/')
+  return kind === 'ip4' || kind === 'ip6' ? ipScope(host) : undefined
 }
 
 /** From where addresses can be dialled: the widest of them counts. */

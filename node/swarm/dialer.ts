@@ -21,7 +21,7 @@ const KEEP_TAG = `${KEEP_ALIVE}-flambeau`
 const KEEP_VALUE = 50
 
 export interface ConnectOptions {
-  /** Hints next to what is known. */
+  /** Hints, for a peer whose own record with addresses is not known. */
   addresses?: string[]
   signal?: AbortSignal
 }
@@ -112,10 +112,11 @@ export class Dialer {
     }
   }
 
+  /** What the peer has signed, if it is known: others' hints would only let them choose where this node dials. */
   #addresses(peer: string, hints: string[]): ReturnType<typeof parseAddresses> {
-    const recorded = this.#parts.book.get(peer)?.record.addresses ?? []
-    const all = [...hints, ...withoutLoopback(recorded)].map(address => withPeer(address, peer))
-    return parseAddresses([...new Set(all)])
+    const recorded = withoutLoopback(this.#parts.book.get(peer)?.record.addresses ?? [])
+    const known = recorded.length > 0 ? recorded : hints
+    return parseAddresses([...new Set(known.map(address => withPeer(address, peer)))])
   }
 
   #keep(id: PeerId): void {

@@ -7,6 +7,7 @@ import { deadline } from '../deadline.js'
 import { SwarmError } from './errors.js'
 import type { Gate } from './gate.js'
 import type { LogSink } from './libp2p-logger.js'
+import { Strangers, type StrangerSettings } from './strangers.js'
 import { answer, request } from './wire.js'
 
 /** A dialler's hello, from the open connection to the reply: three round trips and a slow machine. */
@@ -22,25 +23,36 @@ interface HelloParts {
   onMember: (peer: string) => void
 }
 
+export interface HelloSettings {
+  /** Swarm id, hex. */
+  swarm: string
+  /** Such as "flambeau/0.1.0". */
+  agent: string
+  strangers?: StrangerSettings
+}
+
 /**
  * `/flambeau/hello/1.0.0`: whoever dialled says which swarm it wants, once per connection. A peer is a member from an
- * accepted hello in either direction until its last connection closes.
+ * accepted hello in either direction until its last connection closes. Who has dialled and does not say it is cut off.
  */
 export class Hello {
   readonly #parts: HelloParts
   readonly #swarm: string
   readonly #agent: string
+  readonly #strangers: Strangers
 
-  constructor(parts: HelloParts, { swarm, agent }: { swarm: string; agent: string }) {
+  constructor(parts: HelloParts, { swarm, agent, strangers }: HelloSettings) {
     this.#parts = parts
     this.#swarm = swarm
     this.#agent = agent
+    this.#strangers = new Strangers({ isMember: peer => parts.gate.isMember(peer) }, strangers)
   }
 
   /** Before libp2p starts, so that no connection is missed. */
   async start(): Promise<void> {
     const { libp2p } = this.#parts
     libp2p.addEventListener('connection:open', this.#onOpen)
+    libp2p.addEventListener('connection:close', this.#onClose)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)
     const handler = answer(async (bytes, connection) => this.#receive(bytes, connection), {
       maxFrameBytes: MAX_HELLO_FRAME_BYTES,
@@ -52,15 +64,22 @@ export class Hello {
   stop(): void {
     const { libp2p } = this.#parts
     libp2p.removeEventListener('connection:open', this.#onOpen)
+    libp2p.removeEventListener('connection:close', this.#onClose)
     libp2p.removeEventListener('peer:disconnect', this.#onDisconnect)
+    this.#strangers.stop()
     this.#parts.gate.close(disconnected)
   }
 
   readonly #onOpen = ({ detail: connection }: CustomEvent<Connection>): void => {
+    if (connection.direction === 'inbound') {
+      this.#strangers.opened(connection)
+      return
+    }
     // A limited connection carries no protocol of ours: a foreign relay's, to be replaced by a direct one.
-    if (connection.limits !== undefined || connection.direction !== 'outbound') return
-    void this.#greet(connection)
+    if (connection.limits === undefined) void this.#greet(connection)
   }
+
+  readonly #onClose = ({ detail }: CustomEvent<Connection>): void => this.#strangers.closed(detail)
 
   readonly #onDisconnect = ({ detail }: CustomEvent<PeerId>): void => {
     const peer = detail.toString()

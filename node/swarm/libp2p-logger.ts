@@ -2,6 +2,8 @@ import type { ComponentLogger, Logger as Libp2pLogger } from '@libp2p/interface'
 
 /** What is needed of a pino logger. */
 export interface LogSink {
+  /** What the owner should know; left out where nobody reads. */
+  warn?(facts: object, message: string): void
   debug(facts: object, message: string): void
   trace(facts: object, message: string): void
   isLevelEnabled(level: string): boolean

@@ -2,7 +2,7 @@ import { autoNATv2 } from '@libp2p/autonat-v2'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify, identifyPush, type Identify, type IdentifyPush } from '@libp2p/identify'
 import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
-import { kadDHT, passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
+import { passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { ping, type Ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
@@ -11,6 +11,7 @@ import { uPnPNAT } from '@libp2p/upnp-nat'
 import type { LevelDatastore } from 'datastore-level'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import { kadProtocol } from '../../protocol/ids.js'
+import { swarmKad, type StreamGuard } from './kad.js'
 import { OwnAddresses, type OwnAddressesComponents } from './own-addresses.js'
 import { encrypters, muxers } from './transport.js'
 
@@ -65,8 +66,10 @@ export interface SwarmLibp2pSettings {
   gater: ConnectionGater
   validators: Validators
   selectors: Selectors
+  /** Whom the DHT answers. */
+  guard: StreamGuard
   logger: ComponentLogger
-  /** Undefined: in memory. */
+  /** Where the peer store is kept; undefined: in memory. */
   datastore: LevelDatastore | undefined
 }
 
@@ -135,15 +138,18 @@ function services(
     identify: identify({ protocolPrefix: PREFIX }),
     identifyPush: identifyPush({ protocolPrefix: PREFIX }),
     ping: ping({ protocolPrefix: PREFIX, maxInboundStreams: MAX_PINGS, maxOutboundStreams: MAX_PINGS }),
-    dht: kadDHT({
-      protocol: kadProtocol(settings.swarm),
-      clientMode: settings.dhtClient,
-      peerInfoMapper: passthroughMapper,
-      initialQuerySelfInterval: FIRST_SELF_QUERY,
-      reprovide: REPROVIDE,
-      validators: settings.validators,
-      selectors: settings.selectors
-    }),
+    dht: swarmKad(
+      {
+        protocol: kadProtocol(settings.swarm),
+        clientMode: settings.dhtClient,
+        peerInfoMapper: passthroughMapper,
+        initialQuerySelfInterval: FIRST_SELF_QUERY,
+        reprovide: REPROVIDE,
+        validators: settings.validators,
+        selectors: settings.selectors
+      },
+      settings.guard
+    ),
     ownAddresses
   }
 }

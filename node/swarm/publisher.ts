@@ -2,7 +2,7 @@ import type { PrivateKey } from '@libp2p/interface'
 import { asError } from '../../protocol/errors.js'
 import type { NodeRecord } from '../../protocol/node-record.js'
 import type { LogSink } from './libp2p-logger.js'
-import { sealRecord } from './record.js'
+import { sealFitting } from './record.js'
 import type { Announcement } from './types.js'
 
 /** Life of a record: two publications may get lost. */
@@ -37,6 +37,8 @@ export class Publisher {
   #publishing = false
   #again = false
   #running = false
+  /** What was warned of: once each. */
+  readonly #warned = new Set<string>()
 
   constructor(parts: PublisherParts, settings: Pick<NodeRecord, 'swarm' | 'agent' | 'relay'>) {
     this.#parts = parts
@@ -89,7 +91,21 @@ export class Publisher {
       sequence: this.#sequence,
       expires: now + LIFETIME_MILLISECONDS
     }
-    return sealRecord(record, this.#parts.key)
+    try {
+      const { envelope, record: sealed } = await sealFitting(record, this.#parts.key)
+      const missing = record.models.length - sealed.models.length
+      if (missing > 0) this.#warn({ missing }, "this node's record is too large: others do not see its last models")
+      return envelope
+    } catch (error) {
+      this.#warn({ err: asError(error) }, "this node's record cannot be signed: others do not see this node")
+      throw error
+    }
+  }
+
+  #warn(facts: object, message: string): void {
+    if (this.#warned.has(message)) return
+    this.#warned.add(message)
+    this.#parts.logger.warn?.(facts, message)
   }
 
   #schedule(milliseconds: number): void {

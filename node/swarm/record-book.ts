@@ -2,7 +2,10 @@ import type { NodeRecord } from '../../protocol/node-record.js'
 import { SwarmError } from './errors.js'
 import { hasExpired, openRecord, type VerifiedRecord } from './record.js'
 
-/** Records that are kept: far above the swarms that one origin can route through. At the bound the longest unheard of goes. */
+/**
+ * Records that are kept: far above the swarms that one origin can route through. At the bound the longest unheard of
+ * goes, among those that nothing keeps.
+ */
 const MAX_RECORDS = 4096
 /** A change is news for so long. */
 const NEWS_MILLISECONDS = 15_000
@@ -20,6 +23,8 @@ interface RecordBookParts {
   now: () => number
   /** Something in the book is different; `news`: a node came, or can be reached or used in another way. */
   onChange: (news: boolean) => void
+  /** Never forgotten for lack of room: this node itself and connected members, fewer than the bound. */
+  isKept: (peer: string) => boolean
 }
 
 /**
@@ -106,8 +111,15 @@ export class RecordBook {
     if (present !== undefined) this.#forget(present)
     this.#entries.set(entry.peer, entry)
     this.#signatures.add(signatureOf(entry.envelope))
-    const [oldest] = this.#entries.values()
-    if (this.#entries.size > this.#maxRecords && oldest !== undefined) this.#forget(oldest)
+    if (this.#entries.size > this.#maxRecords) this.#forgetOldest()
+  }
+
+  #forgetOldest(): void {
+    for (const entry of this.#entries.values()) {
+      if (this.#parts.isKept(entry.peer)) continue
+      this.#forget(entry)
+      return
+    }
   }
 
   #forget(entry: BookEntry): void {

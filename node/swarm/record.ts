@@ -4,6 +4,7 @@ import { RecordEnvelope } from '@libp2p/peer-record'
 import { NODE_RECORD_DOMAIN, NODE_RECORD_PAYLOAD_TYPE } from '../../protocol/ids.js'
 import { MAX_CLOCK_SKEW_MS, MAX_NODE_RECORD_BYTES, NODE_RECORD_LIFETIME_MS } from '../../protocol/limits.js'
 import { decodeNodeRecord, encodeNodeRecord, type NodeRecord } from '../../protocol/node-record.js'
+import { ProtocolError } from '../../protocol/protocol-error.js'
 import { SwarmError } from './errors.js'
 
 const PAYLOAD_TYPE = new TextEncoder().encode(NODE_RECORD_PAYLOAD_TYPE)
@@ -31,7 +32,32 @@ export async function sealRecord(record: NodeRecord, key: PrivateKey): Promise<U
     { domain: NODE_RECORD_DOMAIN, codec: PAYLOAD_TYPE, marshal: () => payload, equals: () => false },
     key
   )
-  return sealed.marshal()
+  const envelope = sealed.marshal()
+  if (envelope.byteLength <= MAX_NODE_RECORD_BYTES) return envelope
+  throw new ProtocolError('TOO_LARGE', `an envelope of ${envelope.byteLength} bytes, ${MAX_NODE_RECORD_BYTES} at most`)
+}
+
+/**
+ * As much of a record as fits into an envelope: others are better off without its latencies than without its models, and
+ * with some of the models than with none.
+ * @throws ProtocolError when it does not fit without all of them either
+ */
+export async function sealFitting(
+  record: NodeRecord,
+  key: PrivateKey
+): Promise<{ envelope: Uint8Array; record: NodeRecord }> {
+  try {
+    return { envelope: await sealRecord(record, key), record }
+  } catch (error) {
+    const smaller = without(record)
+    if (smaller === undefined || !(error instanceof ProtocolError) || error.code !== 'TOO_LARGE') throw error
+    return sealFitting(smaller, key)
+  }
+}
+
+function without({ latencies, models, ...rest }: NodeRecord): NodeRecord | undefined {
+  if (latencies.length > 0) return { ...rest, models, latencies: [] }
+  return models.length > 0 ? { ...rest, models: models.slice(0, -1), latencies } : undefined
 }
 
 /** @throws SwarmError RECORD_INVALID, RECORD_EXPIRED; ProtocolError */

@@ -17,7 +17,7 @@ export interface SwarmSettings {
   relay?: boolean
   /** An origin for the time of one command: only dials, answers nobody, has no record. */
   clientOnly?: boolean
-  /** Where libp2p keeps peers and records; in memory by default. */
+  /** Where libp2p keeps what it knows of peers; in memory by default. */
   datastoreFolder?: string | undefined
 }
 

@@ -88,7 +88,8 @@ export class SwarmNode implements Swarm {
     const roundTrips = new RoundTrips()
     this.#links = new Links(() => this.#network?.libp2p)
     this.#gate = new Gate({ now })
-    this.#book = new RecordBook({ now, onChange: news => this.directory.changed(news) }, { swarm })
+    const isKept = (peer: string): boolean => peer === this.peer || this.#gate.isMember(peer)
+    this.#book = new RecordBook({ now, onChange: news => this.directory.changed(news), isKept }, { swarm })
     this.#dht = new SwarmDht({ dht: () => this.#started().libp2p.services.dht, logger }, { swarm })
     this.#publisher = new Publisher(
       {
@@ -155,11 +156,14 @@ export class SwarmNode implements Swarm {
     return this.#stopping
   }
 
-  announce(announcement: Announcement): void {
+  async announce(announcement: Announcement): Promise<void> {
     const before = this.#announcement
     this.#announcement = announcement
     this.#publisher.announce(announcement)
     if (before === undefined || gist(before) !== gist(announcement)) this.#toDht.poke()
+    // What cannot be signed is the publisher's to report.
+    const envelope = await this.#publisher.envelope().catch(() => undefined)
+    if (envelope !== undefined) await this.#book.learn(envelope).catch(() => undefined)
   }
 
   connect(peer: string, options: ConnectOptions = {}): Promise<Connection> {
@@ -190,6 +194,7 @@ export class SwarmNode implements Swarm {
       gater: this.#gate.connectionGater(),
       validators: recordValidators(this.#book),
       selectors: recordSelectors(),
+      guard: handler => membersOnly({ gate: this.#gate, logger: this.#logger }, handler),
       logger: libp2pLogger(this.#logger)
     })
     const { peer, sinks } = { peer: this.peer, sinks: { libp2p, logger: this.#logger } }

@@ -46,9 +46,9 @@ export interface Swarm {
   addresses(): string[]
   start(options?: { signal?: AbortSignal }): Promise<void>
   stop(): Promise<void>
-  /** Replaces what this node says of itself; published in the background. */
-  announce(announcement: Announcement): void
-  /** Dials if there is no connection yet; addresses are hints next to what is known. */
+  /** Replaces what this node says of itself. Resolves when its own directory has it; the others hear of it soon. */
+  announce(announcement: Announcement): Promise<void>
+  /** Dials if there is no connection yet; addresses are hints where the peer's own are not known. */
   connect(peer: string, options?: { addresses?: string[]; signal?: AbortSignal }): Promise<Connection>
   openStream(peer: string, protocol: string, options?: { addresses?: string[]; signal?: AbortSignal }): Promise<Stream>
   /** Seconds of one round trip, on a connection that is there or made for it. */

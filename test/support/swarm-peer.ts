@@ -79,7 +79,7 @@ export async function pieceHolder(
   const { architecture, layers } = manifest
   const held = { manifest: id, name, architecture, layers, cuts, pieces: [{ start: 0, end: layers }], shards: [] }
   const hardware = { backend: 'cpu', device: 'test', threads: 1, memoryBytes: 1e9 }
-  peer.swarm.announce({ name: 'holder', state: 'online', hardware, models: [held] })
+  await peer.swarm.announce({ name: 'holder', state: 'online', hardware, models: [held] })
   return {
     ...peer,
     manifest: id,

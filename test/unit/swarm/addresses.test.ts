@@ -22,6 +22,9 @@ describe('addresses', () => {
     ['/ip6/::1/tcp/1', true],
     ['/ip4/192.168.1.127/tcp/1', false],
     ['/ip6/::1234/tcp/1', false],
+    ['/ip6/0:0:0:0:0:0:0:1/tcp/1', true],
+    ['/ip6/::ffff:127.0.0.1/tcp/1', true],
+    ['/ip6/::ffff:7f00:1/tcp/1', true],
     ['/dns4/localhost/tcp/1', false]
   ])('%s is loopback: %s', (address, expected) => expect(isLoopback(address)).toBe(expected))
 
@@ -40,6 +43,21 @@ describe('addresses', () => {
     ['/ip6/fd00::1/tcp/1', false],
     ['/ip6/fe80::1/tcp/1', false],
     ['/ip6/::1/tcp/1', false],
+    ['/ip6/::/tcp/1', false],
+    ['/ip6/ff02::1/tcp/1', false],
+    ['/ip6/::ffff:10.0.0.1/tcp/1', false],
+    ['/ip6/0:0:0:0:0:ffff:a00:1/tcp/1', false],
+    ['/ip6/::ffff:203.0.113.9/tcp/1', true],
+    ['/ip6/64:ff9b::10.0.0.1/tcp/1', false],
+    ['/ip6/64:ff9b::cb00:7109/tcp/1', true],
+    ['/ip6/64:ff9b:1::cb00:7109/tcp/1', false],
+    ['/ip6/2002:c0a8:101::1/tcp/1', false],
+    ['/ip6/2002:cb00:7109::1/tcp/1', true],
+    // Teredo: the last four bytes, inverted, are 192.168.1.1 and 203.0.113.9.
+    ['/ip6/2001:0:cb00:7109:0:0:3f57:fefe/tcp/1', false],
+    ['/ip6/2001:0:cb00:7109:0:0:34ff:8ef6/tcp/1', true],
+    ['/ip4/0.0.0.0/tcp/1', false],
+    ['/ip4/224.0.0.1/tcp/1', false],
     ['/dns4/node.example/tcp/1', true],
     [`/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`, false],
     ['nonsense', false]
@@ -50,6 +68,10 @@ describe('addresses', () => {
     [`/ip4/203.0.113.9/tcp/1/p2p/${PEER}/p2p-circuit`, true],
     [`/ip4/10.0.0.1/tcp/1/p2p/${PEER}/p2p-circuit/p2p/${PEER}`, false],
     ['/ip4/127.0.0.1/tcp/1', false],
+    ['/ip6/::ffff:192.168.0.1/tcp/1', false],
+    ['/ip6/64:ff9b::192.168.0.1/tcp/1', false],
+    ['/dns4/node.example/tcp/1', false],
+    [`/dns/node.example/tcp/1/p2p/${PEER}/p2p-circuit`, false],
     ['/p2p-circuit', false]
   ])('%s leads outside: %s', (address, expected) => expect(leadsOutside(address)).toBe(expected))
 

@@ -1,3 +1,4 @@
+import { publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { recordSelectors, recordValidators } from '../../../node/swarm/dht-records.js'
@@ -26,11 +27,12 @@ afterEach(async () => {
 
 async function startDht(bootstrap?: DhtNode): Promise<DhtNode> {
   const identity = await createIdentity()
-  const book = new RecordBook({ now: () => NOW, onChange: () => undefined }, { swarm: SWARM })
+  const book = new RecordBook({ now: () => NOW, onChange: () => undefined, isKept: () => false }, { swarm: SWARM })
   const libp2p = await createSwarmLibp2p({
     ...{ swarm: SWARM, key: undefined, privateKey: identity.privateKey, agent: 'flambeau/test' },
     ...{ listen: ['/ip4/127.0.0.1/tcp/0'], announce: [], mdns: false, upnp: false, relay: false, dhtClient: false },
     ...{ gater: {}, validators: recordValidators(book), selectors: recordSelectors(), datastore: undefined },
+    guard: handler => handler,
     logger: libp2pLogger(silent)
   })
   started.push(libp2p)
@@ -80,6 +82,19 @@ describe('SwarmDht', () => {
     const late = await startDht(first)
     await late.dht.fetch(peer, signal)
     expect(late.book.get(peer)?.record.name).toBe('new')
+  })
+
+  it('stores no public keys: kad-dht would take them with anything behind them', async () => {
+    const [, second] = await startThree()
+    const { publicKey } = second.identity.privateKey
+    const padding = new Uint8Array(10_000)
+    const key = Buffer.concat([Buffer.from('/pk/'), publicKey.toMultihash().bytes])
+    const value = Buffer.concat([publicKeyToProtobuf(publicKey), padding])
+    const stored: unknown[] = []
+    for await (const event of second.libp2p.services.dht.put(key, value, { signal })) {
+      if (event.name === 'PEER_RESPONSE' && event.messageName === 'PUT_VALUE') stored.push(event)
+    }
+    expect(stored).toEqual([])
   })
 
   it('finds who serves a layer', async () => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
 import { Publisher } from '../../../node/swarm/publisher.js'
 import { openRecord } from '../../../node/swarm/record.js'
-import type { NodeRecord } from '../../../protocol/node-record.js'
+import type { HeldModel, NodeRecord } from '../../../protocol/node-record.js'
 import { announcement, silent } from './nodes.js'
 import { NOW, SWARM } from './records.js'
 
@@ -10,16 +10,21 @@ let identity: Identity
 let published: Uint8Array[]
 let publisher: Publisher
 let addresses: string[]
+let latencies: NodeRecord['latencies']
+let warnings: string[]
 
 beforeEach(async () => {
   identity = await createIdentity()
   vi.useFakeTimers({ now: NOW })
   published = []
   addresses = ['/ip4/192.0.2.1/tcp/1']
+  latencies = []
+  warnings = []
+  const logger = { ...silent, warn: (_facts: object, message: string) => void warnings.push(message) }
   publisher = new Publisher(
     {
-      ...{ key: identity.privateKey, now: Date.now, logger: silent },
-      facts: () => ({ addresses, latencies: [] }),
+      ...{ key: identity.privateKey, now: Date.now, logger },
+      facts: () => ({ addresses, latencies }),
       publish: envelope => Promise.resolve(void published.push(envelope))
     },
     { swarm: SWARM, agent: 'flambeau/test', relay: false }
@@ -102,6 +107,38 @@ describe('Publisher', () => {
     expect(await publisher.envelope()).toBe(first)
     vi.setSystemTime(NOW + 2_001)
     expect(await publisher.envelope()).not.toBe(first)
+  })
+
+  /** A model whose part of the record has some 770 bytes. */
+  function bulky(index: number): HeldModel {
+    const cuts = Array.from({ length: 300 }, (_, layer) => layer + 1)
+    const manifest = index.toString(16).padStart(64, '0')
+    return { manifest, name: 'n'.repeat(256), architecture: 'llama', layers: 400, cuts, pieces: [], shards: [] }
+  }
+
+  async function recordOf(count: number): Promise<NodeRecord> {
+    publisher.announce(announcement('big', { models: Array.from({ length: count }, (_, index) => bulky(index)) }))
+    return (await openRecord(await publisher.envelope(), { swarm: SWARM, now: NOW })).record
+  }
+
+  it('leaves out latencies and then the last models of a record that does not fit, and says so once', async () => {
+    latencies = [{ peer: identity.peer, seconds: 0.5 }]
+    expect(await recordOf(1)).toMatchObject({ latencies })
+    expect(warnings).toEqual([])
+    const { models, latencies: left } = await recordOf(32)
+    expect(left).toEqual([])
+    expect(models.length).toBeGreaterThan(8)
+    expect(models).toEqual(Array.from({ length: models.length }, (_, index) => bulky(index)))
+    await recordOf(33)
+    expect(warnings).toEqual([expect.stringContaining('too large')])
+  })
+
+  it('warns once when a record cannot be signed at all', async () => {
+    publisher.announce(announcement('n'.repeat(257)))
+    await expect(publisher.envelope()).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    publisher.announce(announcement('n'.repeat(258)))
+    await expect(publisher.envelope()).rejects.toMatchObject({ code: 'TOO_LARGE' })
+    expect(warnings).toEqual([expect.stringContaining('cannot be signed')])
   })
 
   it('says nothing once it has stopped', async () => {

@@ -8,11 +8,14 @@ interface Clock {
   now: number
 }
 
-function createBook(maxRecords?: number): { book: RecordBook; clock: Clock; changes: boolean[] } {
+function createBook(maxRecords?: number, kept: string[] = []): { book: RecordBook; clock: Clock; changes: boolean[] } {
   const clock = { now: NOW }
   const changes: boolean[] = []
   const settings = maxRecords === undefined ? { swarm: SWARM } : { swarm: SWARM, maxRecords }
-  const book = new RecordBook({ now: () => clock.now, onChange: news => changes.push(news) }, settings)
+  const book = new RecordBook(
+    { now: () => clock.now, onChange: news => changes.push(news), isKept: peer => kept.includes(peer) },
+    settings
+  )
   return { book, clock, changes }
 }
 
@@ -85,5 +88,14 @@ describe('RecordBook', () => {
     await book.learn(await envelope({ sequence: NOW + 1 }, first))
     await book.learn(await envelope({}, third))
     expect(book.entries().map(({ peer }) => peer)).toEqual([first.peer, third.peer])
+  })
+
+  it('never forgets this node and those that it is connected to for lack of room', async () => {
+    const [self, stranger, another] = [await createIdentity(), await createIdentity(), await createIdentity()]
+    const { book } = createBook(2, [self.peer])
+    await book.learn(await envelope({}, self))
+    await book.learn(await envelope({}, stranger))
+    await book.learn(await envelope({}, another))
+    expect(book.entries().map(({ peer }) => peer)).toEqual([self.peer, another.peer])
   })
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { multiaddr } from '@multiformats/multiaddr'
 import { describe, expect, it, vi } from 'vitest'
-import { STATUS_PROTOCOL } from '../../../protocol/ids.js'
+import { kadProtocol, STATUS_PROTOCOL } from '../../../protocol/ids.js'
 import { createIdentity, loadOrCreateIdentity } from '../../../node/swarm/identity.js'
 import { libp2pLogger } from '../../../node/swarm/libp2p-logger.js'
 import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
@@ -15,6 +15,8 @@ import { announcement, createNode, namesKnownTo, silent, startNode, startSwarm }
 
 const SOON = { timeout: 8_000, interval: 20 }
 const ECHO = '/flambeau/test-echo/1.0.0'
+/** A request that every DHT node answers: a message of the type PING. */
+const KAD_PING = Uint8Array.of(0x08, 5)
 const LIMIT = { maxFrameBytes: 8 * 1024 * 1024 }
 
 async function serveEcho(node: SwarmNode): Promise<void> {
@@ -33,7 +35,7 @@ const code = (value: string): Error => expect.objectContaining({ name: 'SwarmErr
 describe('SwarmNode', () => {
   it('lets three nodes know each other through one bootstrap node', async () => {
     const nodes = await startSwarm(3)
-    nodes.forEach((node, index) => node.announce(announcement(`node ${index}`)))
+    await Promise.all(nodes.map((node, index) => node.announce(announcement(`node ${index}`))))
     await vi.waitFor(() => {
       for (const node of nodes) expect(namesKnownTo(node)).toEqual(['node 0', 'node 1', 'node 2'])
     }, SOON)
@@ -48,11 +50,11 @@ describe('SwarmNode', () => {
 
   it('brings a changed announcement to everybody and tells listeners', async () => {
     const nodes = await startSwarm(3)
-    nodes.forEach((node, index) => node.announce(announcement(`node ${index}`)))
+    await Promise.all(nodes.map((node, index) => node.announce(announcement(`node ${index}`))))
     await vi.waitFor(() => nodes.forEach(node => expect(namesKnownTo(node)).toHaveLength(3)), SOON)
     let changes = 0
     nodes[2]?.directory.addEventListener('change', () => (changes += 1))
-    nodes[1]?.announce(announcement('renamed', { state: 'draining' }))
+    await nodes[1]?.announce(announcement('renamed', { state: 'draining' }))
     await vi.waitFor(() => {
       for (const node of nodes) expect(namesKnownTo(node)).toContain('renamed')
     }, SOON)
@@ -63,7 +65,7 @@ describe('SwarmNode', () => {
     const [first, second] = await startSwarm(2)
     await vi.waitFor(async () => {
       await second?.directory.refresh()
-      first?.announce(announcement('first'))
+      await first?.announce(announcement('first'))
       const record = second?.directory.nodes().find(({ peer }) => peer === first?.peer)?.record
       expect(record?.latencies).toEqual([{ peer: second?.peer, seconds: expect.any(Number) as number }])
     }, SOON)
@@ -141,7 +143,7 @@ describe('SwarmNode', () => {
   it('starts and stops alone without waiting for anybody', async () => {
     const started = performance.now()
     const node = await startNode(createMembership('lonely'), { bootstrap: [await unreachableAddress()] })
-    node.announce(announcement('lonely'))
+    await node.announce(announcement('lonely'))
     await vi.waitFor(() => expect(namesKnownTo(node)).toEqual(['lonely']), SOON)
     await node.directory.refresh()
     await Promise.all([node.stop(), node.stop()])
@@ -157,12 +159,12 @@ describe('SwarmNode', () => {
     const address = await unreachableAddress(identity.peer)
     const listen = [address.split('/p2p/')[0] ?? '']
     const early = await startNode(membership, { bootstrap: [address] })
-    early.announce(announcement('early'))
+    await early.announce(announcement('early'))
     for (const name of ['late', 'again']) {
       const again = await loadOrCreateIdentity(join(folder, 'identity.key'))
       const late = await startNode(membership, { identity: again, listen })
       expect(late.peer).toBe(identity.peer)
-      late.announce(announcement(name))
+      await late.announce(announcement(name))
       await vi.waitFor(() => {
         expect(namesKnownTo(early)).toEqual(['early', name].sort())
         expect(namesKnownTo(late)).toEqual(['early', name].sort())
@@ -172,7 +174,7 @@ describe('SwarmNode', () => {
     await rm(folder, { recursive: true })
   })
 
-  it('keeps peers and records in its folder', async () => {
+  it('keeps what it knows of peers in its folder', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
     const membership = createMembership('test')
     for (let round = 0; round < 2; round++) {
@@ -207,7 +209,7 @@ describe('SwarmNode', () => {
     const membership = createMembership('test')
     const server = await startNode(membership)
     await serveEcho(server)
-    server.announce(announcement('server'))
+    await server.announce(announcement('server'))
     const client = await startNode(membership, { clientOnly: true, bootstrap: server.addresses() })
     await vi.waitFor(() => expect(namesKnownTo(client)).toEqual(['server']), SOON)
     expect(await echo(client, server, Uint8Array.of(5))).toEqual(Uint8Array.of(5))
@@ -220,10 +222,10 @@ describe('SwarmNode', () => {
   it('reaches a node that listens nowhere through a relay, with as many bytes as it takes', async () => {
     const membership = createMembership('test')
     const relay = await startNode(membership, { relay: true })
-    relay.announce(announcement('relay'))
+    await relay.announce(announcement('relay'))
     const bootstrap = relay.addresses()
     const hidden = await startNode(membership, { listen: [], bootstrap })
-    hidden.announce(announcement('hidden'))
+    await hidden.announce(announcement('hidden'))
     await vi.waitFor(
       () => expect(hidden.addresses()).toEqual([expect.stringContaining('/p2p-circuit') as string]),
       SOON
@@ -285,8 +287,13 @@ describe('SwarmNode', () => {
     })
     const rude = await createRudePeer(membership)
     const connection = await rude.dial(multiaddr(server.addresses()[0] ?? ''))
-    const stream = await connection.newStream(ECHO)
-    await expect(request(stream, Uint8Array.of(1), LIMIT)).rejects.toMatchObject({ name: 'StreamResetError' })
+    for (const protocol of [ECHO, kadProtocol(membership.id)]) {
+      const replies: Uint8Array[] = []
+      const stream = frames(await connection.newStream(protocol), { ...LIMIT, onFrame: frame => replies.push(frame) })
+      stream.send(KAD_PING)
+      await expect(stream.closed).resolves.toMatchObject({ name: 'StreamResetError' })
+      expect(replies).toEqual([])
+    }
     expect(served).toBe(0)
     await rude.stop()
   })
@@ -306,6 +313,7 @@ async function createRudePeer({ id, key }: Membership): Promise<SwarmLibp2p> {
   const libp2p = await createSwarmLibp2p({
     ...{ swarm: id, key, privateKey, agent: 'rude/1.0.0', listen: [], announce: [], mdns: false, upnp: false },
     ...{ relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
+    guard: handler => handler,
     logger: libp2pLogger(silent)
   })
   await libp2p.start()
