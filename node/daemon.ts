@@ -18,7 +18,7 @@ import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
 import { PieceServer } from './models/piece-server.js'
 import { ModelStore } from './models/store.js'
-import { MAX_SESSIONS_PER_PEER } from './pipeline/constants.js'
+import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER } from './pipeline/constants.js'
 import { Origin } from './pipeline/origin.js'
 import { openRelay } from './pipeline/relay-link.js'
 import { ShardRegistry } from './pipeline/shard-registry.js'
@@ -67,7 +67,8 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     shards.engineReady().catch((err: unknown) => options.logger.error({ err }, 'shards cannot be loaded again'))
   })
   await swarm.handle(STAGE_PROTOCOL, serveStage(host), { maxInboundStreams: MAX_SESSIONS_PER_PEER })
-  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), { maxInboundStreams: MAX_SESSIONS_PER_PEER })
+  // Between two stages go the sessions of all origins.
+  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), { maxInboundStreams: MAX_SESSIONS })
   await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store }).handle)
   const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.

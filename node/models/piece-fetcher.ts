@@ -85,16 +85,19 @@ export class PieceFetcher {
 
   /**
    * The file of layers `range`, fetched unless it is here. What an earlier, interrupted fetch left is checked and used.
-   * @throws ModelError PIECES_UNAVAILABLE, BAD_MANIFEST, BAD_RANGE, ALREADY_FETCHING, DISK_FULL; the signal's reason.
+   * @throws ModelError PIECES_UNAVAILABLE, BAD_MANIFEST, BAD_RANGE, ALREADY_FETCHING, DISK_FULL,
+   * SOURCE_CHANGED where nobody else has it; the signal's reason.
    */
   async fetchRange(options: FetchRangeOptions): Promise<string> {
     const { id, range, signal } = options
     const { manifest } = await this.fetchHeader(options)
     checkRange(range, manifest.layers)
+    let notHere: ModelError
     try {
       return await this.store.shardFile(id, range, signal ? { signal } : {})
     } catch (error) {
       if (!(error instanceof ModelError) || !['NOT_HELD', 'SOURCE_CHANGED'].includes(error.code)) throw error
+      notHere = error
     }
     const key = `${id} ${range.start}-${range.end}`
     if (this.running.has(key)) {
@@ -103,6 +106,10 @@ export class PieceFetcher {
     this.running.add(key)
     try {
       return await this.fetchPartial(manifest, options)
+    } catch (error) {
+      // The owner can do something about a shared file that is gone, and nothing about peers.
+      const sourceIsGone = notHere.code === 'SOURCE_CHANGED' && isUnavailable(error)
+      throw sourceIsGone ? notHere : error
     } finally {
       this.running.delete(key)
     }
@@ -194,6 +201,10 @@ class TensorsOfHolders {
     this.byRange.set(name, names)
     return names
   }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof ModelError && error.code === 'PIECES_UNAVAILABLE'
 }
 
 /** A peer that claims layers which the model does not have has none of them. */

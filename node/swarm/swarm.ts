@@ -245,7 +245,8 @@ export class SwarmNode implements Swarm {
     const entry = this.#handlers.get(protocol)
     if (entry === undefined) return
     const handler = membersOnly({ gate: this.#gate, logger: this.#logger }, entry.handler)
-    await libp2p.handle(protocol, handler, { maxInboundStreams: entry.maxInboundStreams, force: true })
+    const { maxInboundStreams } = entry
+    await libp2p.handle(protocol, handler, { maxInboundStreams, maxOutboundStreams: maxInboundStreams, force: true })
   }
 
   async #stop(): Promise<void> {

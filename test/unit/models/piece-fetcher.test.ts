@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { copyFile, open, readdir, readFile, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { pipe } from 'it-pipe'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeManifest } from '../../../protocol/manifest.js'
 import { decodePiecesRequest, encodePiece, type Piece } from '../../../protocol/pieces.js'
 import type { BadPiece } from '../../../node/models/fetch-pieces.js'
+import { readGguf } from '../../../node/models/gguf.js'
 import { PieceFetcher, type RangeHolder } from '../../../node/models/piece-fetcher.js'
 import { rangeBytes } from '../../../node/models/sizes.js'
 import { ModelStore } from '../../../node/models/store.js'
@@ -256,6 +257,16 @@ describe('PieceFetcher', () => {
     const again = await fetcher().fetchRange(options)
     await expectComplete(again)
     expect(server.counters.pieces).toBe(piecesIn(MIDDLE) - 11)
+  })
+
+  it('says that the shared file is gone where nobody else has its pieces', async () => {
+    const copy = folder.file('copy.gguf')
+    await copyFile(EMBER, copy)
+    await store.addShared(shared.manifest, { file: copy, gguf: await readGguf(copy) })
+    await rm(copy)
+    const fetching = fetcher().fetchRange({ id: shared.id, range: MIDDLE, holders: () => [] })
+    await expect(fetching).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
+    await expect(fetching).rejects.toThrow(copy)
   })
 
   it('fetches nothing that does not fit on the disk, but the rest of what is nearly there', async () => {
