@@ -22,6 +22,7 @@ import type { Lifecycle } from './lifecycle.js'
 import type { ModelStore } from './models/store.js'
 import type { LayerRange } from './models/types.js'
 import { offeredModels, resolveModel } from './pipeline/catalogue.js'
+import { PipelineError } from './pipeline/errors.js'
 import type { Origin } from './pipeline/origin.js'
 import type { ShardRegistry } from './pipeline/shard-registry.js'
 import type { StageHost } from './pipeline/stage-host.js'
@@ -150,6 +151,9 @@ export class NodeService implements ControlService {
       here.every(model => model.manifest !== manifest)
     )
     const { manifest, name } = resolveModel<RemovedView>([...here, ...elsewhere], wanted)
+    if (here.every(model => model.manifest !== manifest)) {
+      throw new PipelineError('UNKNOWN_MODEL', `This node holds nothing of ${name}.`, { details: { wanted, manifest } })
+    }
     await holdings.remove(manifest)
     await announcer.update()
     return { manifest, name }

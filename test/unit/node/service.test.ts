@@ -57,7 +57,7 @@ async function service({ closed = false } = {}) {
     lifecycle.isOpen = true
     opened.resolve(undefined)
   }
-  return { node, log, engine, host, holdings, open }
+  return { node, nodes, log, engine, host, holdings, open }
 }
 
 async function read<T>(events: AsyncIterable<T>): Promise<T[]> {
@@ -158,6 +158,16 @@ describe('NodeService', () => {
     const { node, log } = await service()
     expect(await node.remove(wanted)).toEqual({ name: 'Toy', manifest: MANIFEST })
     expect(log).toEqual([`remove ${MANIFEST}`, 'announce'])
+  })
+
+  it('removes none that only others have', async () => {
+    const { node, nodes, log } = await service()
+    nodes.push(nodeView('c', [held({ manifest: '99'.repeat(32), name: 'Abroad' })]))
+    await expect(node.remove('abroad')).rejects.toMatchObject({
+      code: 'UNKNOWN_MODEL',
+      message: 'This node holds nothing of Abroad.'
+    })
+    expect(log).toEqual([])
   })
 
   it('removes none that nobody has', async () => {
