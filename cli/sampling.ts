@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import type { SamplingRequest } from '../node/control/contract.js'
 import type { Dtype } from '../node/engine/types.js'
+import { MAX_CANDIDATES } from '../protocol/limits.js'
 import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING } from '../node/pipeline/sampling.js'
 import { collectedText, numberBetween, wholeBetween } from './arguments.js'
 
@@ -32,7 +33,7 @@ export function addAnswerOptions(command: Command): Command {
     )
     .option(
       '--top-k <count>',
-      `among the likeliest tokens only; 0 is no limit (default: ${topK})`,
+      `among the likeliest tokens only, at most ${MAX_CANDIDATES}, which 0 means too (default: ${topK})`,
       wholeBetween(0, 1_000_000)
     )
     .option(

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { MAX_NAME_BYTES } from '../../protocol/limits.js'
 import type { GenerateRequest, ShareRequest } from './contract.js'
 
 /** The most characters of a path or a name. */
@@ -14,7 +15,7 @@ const text = z.string()
 /** Body of `POST /v1/share`. */
 export const shareRequest = z.strictObject({
   file: short,
-  name: z.string().min(1).max(128).exactOptional(),
+  name: z.string().min(1).max(MAX_NAME_BYTES).exactOptional(),
   layers: z.strictObject({ start: layer, end: layer }).exactOptional()
 }) satisfies z.ZodType<ShareRequest>
 
