@@ -50,7 +50,8 @@ export class DirectPaths {
     )
   }
 
-  start(): void {
+  /** Looks now, and from now on every so often: somebody may have told new addresses. */
+  poke(): void {
     this.#loop.poke()
   }
 

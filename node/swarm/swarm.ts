@@ -89,7 +89,7 @@ export class SwarmNode implements Swarm {
     this.#links = new Links(() => this.#network?.libp2p)
     this.#gate = new Gate({ now })
     const isKept = (peer: string): boolean => peer === this.peer || this.#gate.isMember(peer)
-    this.#book = new RecordBook({ now, onChange: news => this.directory.changed(news), isKept }, { swarm })
+    this.#book = new RecordBook({ now, onChange: news => this.#onRecord(news), isKept }, { swarm })
     this.#dht = new SwarmDht({ dht: () => this.#started().libp2p.services.dht, logger }, { swarm })
     this.#publisher = new Publisher(
       {
@@ -235,8 +235,8 @@ export class SwarmNode implements Swarm {
     await startListening(libp2p, this.#settings.listen)
     this.directory.start()
     bootstrap.start()
+    network.directPaths.poke()
     if (this.#settings.clientOnly) return
-    network.directPaths.start()
     this.#publisher.start()
     this.#toDht.poke()
   }
@@ -299,6 +299,11 @@ export class SwarmNode implements Swarm {
     if (this.#members().length === 0) return
     await this.#dht.store(this.peer, await this.#publisher.envelope(), signal)
     await this.#dht.provide(this.#announcement?.models ?? [], signal)
+  }
+
+  #onRecord(news: boolean): void {
+    this.directory.changed(news)
+    if (news) this.#network?.directPaths.poke()
   }
 
   readonly #onAddresses = (): void => {
