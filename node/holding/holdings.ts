@@ -206,7 +206,14 @@ export class Holdings extends EventTarget {
       })
     )
     await this.#task({ what: 'loading', model: name, layers: range, progress: 0 }, async () =>
-      shards.serve({ manifest, file: { file, architecture, ...range, layers } }, { signal })
+      shards.serve(
+        {
+          manifest,
+          file: { file, architecture, ...range, layers },
+          check: async () => store.checkFile(manifest, file)
+        },
+        { signal }
+      )
     )
     this.#usedBytes.set(manifest, bytesOfRange(size, range))
     logger.info({ model: name, layers: rangeText(range) }, 'serving layers')

@@ -130,6 +130,12 @@ export class ModelStore {
     throw new ModelError('NOT_HELD', `layers ${rangeName(range)} of ${entry.manifest.name} are not here yet`)
   }
 
+  /** Makes sure that a file from `shardFile` is still what it was. @throws ModelError SOURCE_CHANGED */
+  async checkFile(id: string, file: string): Promise<void> {
+    const source = this.entries.get(id)?.source
+    if (source?.record.path === file) await source.check()
+  }
+
   /**
    * Where the fetched pieces of a shard are put until `commitPartial` or `leavePartial`; its folder exists.
    * @throws ModelError UNKNOWN_MODEL, NOT_HELD, BAD_RANGE, DISK_FULL
@@ -178,11 +184,6 @@ export class ModelStore {
     if (!entry) return []
     const usable = entry.source && (await entry.source.problem()) === undefined
     return [...(usable ? [entry.whole] : []), ...entry.shards.values()]
-  }
-
-  /** Ranges of which an interrupted fetch left a part: resumed by fetching them again, deleted by `removeShard`. */
-  partialRanges(id: string): LayerRange[] {
-    return [...this.entry(id).partials.values()]
   }
 
   /** Deletes a shard, complete or partly fetched. */

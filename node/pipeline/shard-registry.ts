@@ -6,6 +6,8 @@ export interface ShardOffer {
   /** Manifest hash, hex. */
   manifest: string
   file: ShardFile
+  /** Rejects when the file is no longer what it was: asked before it is loaded again. Absent: nobody changes it. */
+  check?: () => Promise<void>
 }
 
 /** The shards that this node serves. After an engine restart all of them are loaded again. Dispatches `change`. */
@@ -67,6 +69,7 @@ export class ShardRegistry extends EventTarget {
     const failures: unknown[] = []
     for (const offer of this.#offers) {
       try {
+        await offer.check?.()
         await this.#load(offer, {})
         if (!this.#offers.includes(offer)) await this.withdraw(offer.manifest) // withdrawn meanwhile
       } catch (error) {

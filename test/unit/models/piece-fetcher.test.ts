@@ -288,11 +288,9 @@ describe('PieceFetcher', () => {
     await interrupt({ start: 2, end: 5 }, 12)
     if (restarted) await store.start()
     const server = network.serve('a', shared.store)
-    expect(store.partialRanges(shared.id)).toEqual([{ start: 2, end: 5 }])
     const file = await fetcher().fetchRange({ id: shared.id, range: MIDDLE, holders: () => whole('a') })
     await expectComplete(file)
     expect(server.counters.pieces).toBe(piecesIn(MIDDLE) - 12)
-    expect(store.partialRanges(shared.id)).toEqual([])
     expect(await readdir(dirname(file))).toEqual([basename(file)])
   })
 

@@ -160,7 +160,6 @@ describe('ModelStore', () => {
     expect(await readdir(shards)).toEqual(['4-8.gguf.partial'])
     expect(await readdir(join(model.root, model.id))).not.toContain('manifest.0123456789ab.tmp')
     expect(store.get(model.id)?.shards).toEqual([])
-    expect(store.partialRanges(model.id)).toEqual([{ start: 4, end: 8 }])
     await store.removeShard(model.id, { start: 4, end: 8 })
     expect(await readdir(shards)).toEqual([])
   })

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import type { EngineStep } from '../../../node/engine/types.js'
 import { ServedShard, type Lease } from '../../../node/pipeline/served-shard.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
@@ -165,6 +165,18 @@ describe('ShardRegistry', () => {
     await expect(shards.engineReady()).rejects.toMatchObject({ errors: [new Error('the file is gone')] })
     expect(shards.list().map(({ facts }) => facts.manifest)).toEqual([other])
     expect([shards.offered(MANIFEST), shards.offered(other)]).toEqual([undefined, { start: 0, end: 3 }])
+  })
+
+  it('does not load a file again that has changed meanwhile', async () => {
+    const { engine, shards } = await registry()
+    const changed = new Error('the file was changed')
+    const check = vi.fn(() => Promise.reject(changed))
+    await shards.serve({ manifest: 'cd'.repeat(32), file: { ...FILE, file: 'other' }, check })
+    expect(check).not.toHaveBeenCalled()
+    engine.crash()
+    engine.revive()
+    await expect(shards.engineReady()).rejects.toMatchObject({ errors: [changed] })
+    expect([shards.list().length, engine.loaded]).toEqual([1, 1])
   })
 
   it('loads every shard once when the engine dies again in the middle of it', async () => {
