@@ -11,7 +11,7 @@ const HINTS: Readonly<Record<string, string>> = {
   INCOMPLETE_MODEL: '`flambeau models` shows who serves which layers; `flambeau up` on another machine can add some.',
   STAGE_LOST: 'Ask again: other nodes with these layers are tried then, if there are any (`flambeau models`).',
   NO_ROUTE: 'Try again in a moment, or add a node with `flambeau up`.',
-  PORT_TAKEN: 'Choose another one with `flambeau up --port PORT`; 0 takes any that is free.',
+  PORT_TAKEN: 'Stop that one, or choose another port with `flambeau up --port PORT`; 0 takes any that is free.',
   LIBRARIES_MISSING: '`flambeau doctor` shows what was looked for.',
   BACKEND_UNAVAILABLE: '`flambeau doctor` shows what works here; `--backend cpu` always does.',
   ALREADY_MEMBER: '`flambeau swarm leave` leaves it; a second FLAMBEAU_HOME can be a second node.',

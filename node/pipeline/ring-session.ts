@@ -108,7 +108,7 @@ export class RingSession {
     this.#watch = new StageWatch({
       ...{ ping: parts.ping, now: parts.now },
       onLost: (peer, error) => this.#lose(peer, error),
-      onLate: error => this.close(new PipelineError('STAGE_LOST', `The answer is lost: ${error.message}.`))
+      onLate: error => this.close(new PipelineError('STAGE_LOST', `The answer is lost: ${clause(error.message)}.`))
     })
   }
 
@@ -320,6 +320,11 @@ function describe({ name = '', peer, start, leave }: SessionStage): string {
   return `The stage with layers ${start}-${leave} (${name === '' ? peer : name})`
 }
 
+/** Others' messages end with a full stop, or without one. */
+function clause(message: string): string {
+  return message.replace(/\.$/, '')
+}
+
 /** What these say: the stage is gone. */
 const GONE: ReadonlySet<FaultName> = new Set(['STAGE_LOST', 'LEAVING', 'ENGINE_FAILED'])
 
@@ -327,18 +332,20 @@ function faultError(at: SessionStage, { code, message }: Fault): PipelineError {
   const stage = describe(at)
   const { peer, start, leave } = at
   const details = { peer, start, leave, status: code }
-  if (code === 'BUSY') return new PipelineError('NO_ROUTE', `${stage} is busy: ${message}.`, { details })
+  if (code === 'BUSY') return new PipelineError('NO_ROUTE', `${stage} is busy: ${clause(message)}.`, { details })
   if (code === 'CONTEXT_FULL') {
     const advice = 'Shorten the prompt, or ask for a shorter answer with --max-tokens.'
-    return new PipelineError('CONTEXT_EXCEEDED', `${stage} has not enough room: ${message}. ${advice}`, { details })
+    return new PipelineError('CONTEXT_EXCEEDED', `${stage} has not enough room: ${clause(message)}. ${advice}`, {
+      details
+    })
   }
-  if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${message}.`, { details })
+  if (GONE.has(code)) return new PipelineError('STAGE_LOST', `${stage} is lost: ${clause(message)}.`, { details })
   return new PipelineError('STAGE_REFUSED', `${stage} refused with ${code}: ${message}`, { details })
 }
 
 function lost(stage: SessionStage, cause: Error): PipelineError {
   const { peer, start, leave } = stage
-  const reason = cause instanceof DeadlineError ? 'it does not answer' : cause.message
+  const reason = cause instanceof DeadlineError ? 'it does not answer' : clause(cause.message)
   const message = `${describe(stage)} is lost: ${reason}.`
   return new PipelineError('STAGE_LOST', message, { details: { peer, start, leave }, cause })
 }

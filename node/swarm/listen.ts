@@ -17,11 +17,9 @@ export async function checkPorts(addresses: string[]): Promise<void> {
     if (port === 0 || host === undefined) continue
     const code = await tryPort(host, port)
     if (code !== 'EADDRINUSE') continue
-    throw new SwarmError(
-      'PORT_TAKEN',
-      `port ${port} is taken by another program, or by another flambeau. Stop that one, or choose another port with --port.`,
-      { details: { address, port } }
-    )
+    throw new SwarmError('PORT_TAKEN', `port ${port} is taken by another program, or by another flambeau`, {
+      details: { address, port }
+    })
   }
 }
 
