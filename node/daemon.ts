@@ -27,6 +27,7 @@ import { StageHost } from './pipeline/stage-host.js'
 import { serveRelay, serveStage } from './pipeline/stage-streams.js'
 import { TokenizerCache } from './pipeline/tokenizer-cache.js'
 import { NodeService } from './service.js'
+import { describeAhead } from './swarm/clocks.js'
 import { SwarmError } from './swarm/errors.js'
 import { loadOrCreateIdentity } from './swarm/identity.js'
 import type { Membership } from './swarm/membership.js'
@@ -89,7 +90,7 @@ export async function openNode(options: NodeOptions): Promise<RunningNode> {
 }
 
 /** Until a node of the swarm is connected and has told what it knows. @throws SwarmError PEER_UNREACHABLE */
-async function firstContact({ directory }: SwarmNode, { membership, signal }: NodeOptions): Promise<void> {
+async function firstContact({ directory, clocks }: SwarmNode, { membership, signal }: NodeOptions): Promise<void> {
   using limit = deadline('reaching the swarm', CONTACT_MS, signal)
   const met = Promise.withResolvers<undefined>()
   const look = (): void => {
@@ -101,6 +102,7 @@ async function firstContact({ directory }: SwarmNode, { membership, signal }: No
     await abortable(met.promise, limit.signal)
   } catch (cause) {
     signal?.throwIfAborted()
+    if (clocks.ahead !== undefined) throw wrongClock(membership.name, clocks.ahead)
     const advice =
       membership.bootstrap.length === 0
         ? 'It was begun here: start its first node with `flambeau up`.'
@@ -113,6 +115,13 @@ async function firstContact({ directory }: SwarmNode, { membership, signal }: No
   } finally {
     directory.removeEventListener('change', look)
   }
+}
+
+function wrongClock(swarm: string, ahead: number): SwarmError {
+  const message =
+    `The swarm "${swarm}" answers, but its clock is ${describeAhead(ahead)}, so what it says does not count. ` +
+    "Set this machine's clock; if it is right, tell the others."
+  return new SwarmError('CLOCK_WRONG', message, { details: { aheadMilliseconds: ahead } })
 }
 
 /** All interfaces at the port, unless the owner named addresses, or none at all. */
@@ -130,6 +139,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
 
   const store = new ModelStore({ root: home.modelsFolder })
   await store.start()
+  for (const damaged of store.damaged()) logger.warn(damaged, 'a stored model cannot be read; it is left alone')
   const engine = new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
   // On the CPU, which reads the file as it goes: the GPU may be too small for a whole model, and has shards to serve.
   const makeCheckEngine = (): EngineProcess =>

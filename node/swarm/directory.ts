@@ -47,6 +47,7 @@ interface DirectoryParts {
 export class SwarmDirectory extends EventTarget implements Directory {
   readonly #parts: DirectoryParts
   readonly #round: Periodic
+  readonly #meeting: Periodic
   readonly #search: Periodic
   readonly #retries = new Map<string, { at: number; wait: number }>()
   /** Who was asked last comes last. */
@@ -58,7 +59,13 @@ export class SwarmDirectory extends EventTarget implements Directory {
     super()
     this.#parts = parts
     const { logger } = parts
-    this.#round = new Periodic({ work: signal => this.#ask(signal), logger }, { milliseconds: ROUND_MILLISECONDS })
+    const round = async (signal: AbortSignal): Promise<void> => {
+      await this.#ask(signal)
+      this.#meeting.poke()
+    }
+    this.#round = new Periodic({ work: round, logger }, { milliseconds: ROUND_MILLISECONDS })
+    // By itself: dialling nodes that are gone takes long, and must not keep the questions waiting.
+    this.#meeting = new Periodic({ work: signal => this.#meet(signal), logger }, { milliseconds: ROUND_MILLISECONDS })
     this.#search = new Periodic(
       { work: signal => this.#searchDht(signal), logger },
       { milliseconds: SEARCH_MILLISECONDS }
@@ -73,6 +80,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
   stop(): void {
     clearTimeout(this.#spreading)
     this.#round.stop()
+    this.#meeting.stop()
     this.#search.stop()
   }
 
@@ -84,7 +92,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
   async refresh({ signal, missing }: { signal?: AbortSignal; missing?: MissingLayers } = {}): Promise<void> {
     using limit = deadline('refreshing the directory', REFRESH_MILLISECONDS, signal)
     const all = Promise.all([
-      this.#ask(this.#round.signal),
+      this.#ask(this.#round.signal).then(() => this.#meet(this.#meeting.signal)),
       this.#searchDht(this.#search.signal),
       missing === undefined ? undefined : this.#seek(missing, this.#search.signal)
     ])
@@ -136,7 +144,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
     if (this.#spreading !== undefined || this.#round.signal.aborted) return
     this.#spreading = setTimeout(() => {
       this.#spreading = undefined
-      void this.tell().then(() => this.#meet(this.#round.signal))
+      void this.tell().then(() => this.#meeting.poke())
     }, SPREAD_MILLISECONDS)
     this.#spreading.unref()
   }
@@ -152,7 +160,6 @@ export class SwarmDirectory extends EventTarget implements Directory {
     this.#parts.book.sweep()
     const due = this.#parts.members().sort((a, b) => (this.#asked.get(a) ?? 0) - (this.#asked.get(b) ?? 0))
     await inParallel(due.slice(0, MAX_ASKED), peer => this.#askPeer(peer, signal))
-    await this.#meet(signal)
   }
 
   async #askPeer(peer: string, signal: AbortSignal): Promise<void> {
@@ -203,7 +210,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
     const { book, dht, self } = this.#parts
     const unknown = peers.filter(peer => peer !== self && book.get(peer) === undefined)
     await inParallel(unknown.slice(0, MAX_FETCHED), peer => dht.fetch(peer, signal))
-    if (unknown.length > 0) await this.#meet(signal)
+    if (unknown.length > 0) await this.#meet(this.#meeting.signal)
   }
 }
 

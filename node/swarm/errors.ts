@@ -22,6 +22,7 @@ export type SwarmErrorCode =
   | 'RECORD_INVALID'
   | 'RECORD_EXPIRED'
   | 'RECORD_STALE'
+  | 'CLOCK_WRONG'
 
 export class SwarmError extends CodedError<SwarmErrorCode> {
   override name = 'SwarmError'

@@ -89,12 +89,13 @@ async function certify(envelope: Uint8Array): Promise<RecordEnvelope> {
 function checkTimes(record: NodeRecord, now: number): void {
   if (hasExpired(record, now)) {
     throw new SwarmError('RECORD_EXPIRED', `the record expired ${now - record.expires} ms ago`, {
-      details: { expires: record.expires, now }
+      details: { expires: record.expires, sequence: record.sequence, now }
     })
   }
   const latest = now + NODE_RECORD_LIFETIME_MS + MAX_CLOCK_SKEW_MS
   if (record.expires > latest || record.sequence > latest) {
-    throw invalid(`the record is from the future or lives longer than ${NODE_RECORD_LIFETIME_MS} ms`)
+    const message = `a node record is refused: it is from the future or lives longer than ${NODE_RECORD_LIFETIME_MS} ms`
+    throw new SwarmError('RECORD_INVALID', message, { details: { sequence: record.sequence, now } })
   }
 }
 

@@ -8,6 +8,7 @@ import {
   encodeStatusRequest
 } from '../../protocol/status-reply.js'
 import { deadline } from '../deadline.js'
+import type { Clocks } from './clocks.js'
 import type { RecordBook } from './record-book.js'
 import type { RoundTrips } from './round-trips.js'
 import { answer, request, type StreamHandler } from './wire.js'
@@ -24,6 +25,7 @@ const KNOWN_BYTES = MAX_STATUS_FRAME_BYTES / 2
 export interface StatusParts {
   book: RecordBook
   roundTrips: RoundTrips
+  clocks: Clocks
   /** This node's own envelope, fresh; undefined for one that only asks. */
   own: () => Promise<Uint8Array | undefined>
 }
@@ -42,7 +44,7 @@ export class StatusExchange {
       async (bytes, connection) => {
         const peer = connection.remotePeer.toString()
         const { record, known: news } = decodeStatusRequest(bytes)
-        if (record !== undefined) await this.#learn(record, peer)
+        if (record !== undefined) await this.#learnOwn(record, peer)
         for (const envelope of news) await this.#learn(envelope)
         const known = within(this.#parts.book.envelopes(KNOWN_RECORDS, peer), KNOWN_BYTES)
         return encodeStatusReply({ record: await own(), known })
@@ -69,13 +71,24 @@ export class StatusExchange {
     })
     this.#parts.roundTrips.add(peer, (performance.now() - asked) / 1000)
     const reply = decodeStatusReply(bytes)
-    await this.#learn(reply.record, peer)
+    await this.#learnOwn(reply.record, peer)
     for (const envelope of reply.known) await this.#learn(envelope)
   }
 
   /** Somebody's bad record says nothing about who passed it on, and old ones are normal: nothing to report. */
-  async #learn(envelope: Uint8Array, owner?: string): Promise<void> {
-    await this.#parts.book.learn(envelope, owner).catch(() => undefined)
+  async #learn(envelope: Uint8Array): Promise<void> {
+    await this.#parts.book.learn(envelope).catch(() => undefined)
+  }
+
+  /** What a peer signed a moment ago. */
+  async #learnOwn(envelope: Uint8Array, peer: string): Promise<void> {
+    const { book, clocks } = this.#parts
+    try {
+      await book.learn(envelope, peer)
+      clocks.right(peer)
+    } catch (error) {
+      clocks.refused(peer, error)
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { STATUS_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_ADDRESSES, MAX_LATENCIES } from '../../protocol/limits.js'
 import { isCircuit, isPublic, withoutLoopback } from './addresses.js'
 import { Bootstrap } from './bootstrap.js'
+import { Clocks } from './clocks.js'
 import { recordSelectors, recordValidators } from './dht-records.js'
 import { layerKeys, SwarmDht } from './dht.js'
 import { Dialer, type ConnectOptions } from './dialer.js'
@@ -60,6 +61,7 @@ export type { SwarmSettings } from './settings.js'
 export class SwarmNode implements Swarm {
   readonly peer: string
   readonly directory: SwarmDirectory
+  readonly clocks: Clocks
   readonly #identity: Identity
   readonly #logger: LogSink
   readonly #now: () => number
@@ -75,6 +77,7 @@ export class SwarmNode implements Swarm {
   readonly #handlers = new Map<string, { handler: MemberHandler; maxInboundStreams: number }>()
   #announcement: Announcement | undefined
   #network: Network | undefined
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
   constructor({ identity, logger, now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
@@ -103,7 +106,9 @@ export class SwarmNode implements Swarm {
     )
     const own = (): Promise<Uint8Array | undefined> =>
       clientOnly ? Promise.resolve(undefined) : this.#publisher.envelope()
-    this.#status = new StatusExchange({ book: this.#book, roundTrips, own })
+    // Whoever runs a single command is told when the command fails for it.
+    this.clocks = new Clocks({ warn: (facts, message) => (clientOnly ? undefined : logger.warn?.(facts, message)) })
+    this.#status = new StatusExchange({ book: this.#book, roundTrips, clocks: this.clocks, own })
     this.#dialer = new Dialer({
       network: () => this.#started(),
       gate: this.#gate,
@@ -136,14 +141,11 @@ export class SwarmNode implements Swarm {
    * @throws SwarmError PORT_TAKEN, LISTEN_FAILED, ADDRESS_INVALID
    */
   async start({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#network !== undefined) return
     if (this.#stopping !== undefined) throw new SwarmError('NOT_STARTED', 'a stopped swarm node does not start again')
     signal?.throwIfAborted()
-    await checkPorts(this.#settings.listen)
-    const network = await this.#build()
-    this.#network = network
+    this.#starting ??= this.#start()
     try {
-      await this.#run(network)
+      await this.#starting
       signal?.throwIfAborted()
     } catch (error) {
       await this.stop()
@@ -184,10 +186,22 @@ export class SwarmNode implements Swarm {
     if (this.#network !== undefined) await this.#register(this.#network, protocol)
   }
 
-  async #build(): Promise<Network> {
-    const { membership, agent, clientOnly, listen, announce, mdns, upnp, relay, datastoreFolder } = this.#settings
+  async #start(): Promise<void> {
+    const { listen, datastoreFolder } = this.#settings
+    await checkPorts(listen)
     const datastore = datastoreFolder === undefined ? undefined : new LevelDatastore(datastoreFolder)
     await datastore?.open()
+    try {
+      this.#network = await this.#build(datastore)
+    } catch (error) {
+      await datastore?.close()
+      throw error
+    }
+    await this.#run(this.#network)
+  }
+
+  async #build(datastore: LevelDatastore | undefined): Promise<Network> {
+    const { membership, agent, clientOnly, listen, announce, mdns, upnp, relay } = this.#settings
     const libp2p = await createSwarmLibp2p({
       ...{ swarm: membership.id, key: membership.key, privateKey: this.#identity.privateKey, agent, datastore },
       ...{ listen, announce, mdns, upnp, relay, dhtClient: clientOnly || listen.length === 0 },
@@ -250,6 +264,11 @@ export class SwarmNode implements Swarm {
   }
 
   async #stop(): Promise<void> {
+    // What is half started cannot be stopped; why the start failed is for whoever called it.
+    await within(
+      STOP_MILLISECONDS,
+      this.#starting?.catch(() => undefined)
+    )
     await within(GOODBYE_MILLISECONDS, this.#sayGoodbye())
     const network = this.#network
     this.#network = undefined
@@ -332,7 +351,7 @@ function gist({ state, models }: Announcement): string {
   return [state, ...layerKeys(models)].join(' ')
 }
 
-async function within(milliseconds: number, promise: Promise<void>): Promise<void> {
+async function within(milliseconds: number, promise: Promise<void> | undefined): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>()
   const timer = setTimeout(() => resolve(undefined), milliseconds)
   try {

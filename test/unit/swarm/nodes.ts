@@ -23,15 +23,16 @@ afterEach(async () => {
 export interface NodeOptions extends Partial<SwarmSettings> {
   identity?: Identity
   logger?: LogSink
+  now?: () => number
 }
 
 /** A node on 127.0.0.1, any port, stopped after the test; not started. */
 export async function createNode(
   membership: Membership,
-  { identity, logger = silent, ...settings }: NodeOptions = {}
+  { identity, logger = silent, now = Date.now, ...settings }: NodeOptions = {}
 ): Promise<SwarmNode> {
   const node = new SwarmNode(
-    { identity: identity ?? (await createIdentity()), logger },
+    { identity: identity ?? (await createIdentity()), logger, now },
     { membership, agent: 'flambeau/test', listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false, ...settings }
   )
   started.push(node)

@@ -152,6 +152,38 @@ describe('SwarmNode', () => {
     await expect(node.connect(node.peer)).rejects.toThrow(code('NOT_STARTED'))
   })
 
+  it('leaves nothing behind when it is stopped in the middle of its start', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
+    const membership = createMembership('test')
+    const node = await createNode(membership, { datastoreFolder: folder })
+    const starting = node.start()
+    await node.stop()
+    await starting
+    expect(node.addresses()).toEqual([])
+    // The folder has a lock.
+    await (await startNode(membership, { datastoreFolder: folder })).stop()
+    await rm(folder, { recursive: true })
+  })
+
+  it.each([
+    ['ahead', 7],
+    ['behind', -7]
+  ])('says so when the clocks of others are minutes %s', async (_, minutes) => {
+    const membership = createMembership('test')
+    const warn = vi.fn()
+    const other = await startNode(membership, { now: () => Date.now() + minutes * 60_000 })
+    await other.announce(announcement('other'))
+    const node = await startNode(membership, { bootstrap: other.addresses(), logger: { ...silent, warn } })
+    await vi.waitFor(() => expect(node.clocks.ahead).toBeDefined(), SOON)
+    expect(Math.round((node.clocks.ahead ?? 0) / 60_000)).toBe(minutes)
+    expect(namesKnownTo(node)).not.toContain('other')
+    expect(warn).toHaveBeenCalledOnce()
+    expect(warn).toHaveBeenCalledWith(
+      { peer: other.peer },
+      expect.stringMatching(/clock .*7 minutes (ahead of|behind) /)
+    )
+  })
+
   it('finds a bootstrap node that starts later, and again after a restart of it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
     const membership = createMembership('test')
