@@ -103,9 +103,16 @@ function pathText({ path, relay }: PeerView, paint: Paint): string {
   return relay ? `${text}, relay` : text
 }
 
+type Holder = ModelView['holders'][number]
+
 export function modelLines(models: readonly ModelView[], paint: Paint): string[] {
   if (models.length === 0) return ['The swarm offers no models. Offer one with `flambeau share FILE.gguf`.']
   return models.flatMap((model, index) => [...(index === 0 ? [] : ['']), ...oneModel(model, paint)])
+}
+
+/** Whoever serves layers has their files too. */
+function isSaidAlready({ peer, start, end, serving }: Holder, holders: readonly Holder[]): boolean {
+  return !serving && holders.some(of => of.serving && of.peer === peer && of.start <= start && end <= of.end)
 }
 
 function oneModel(model: ModelView, paint: Paint): string[] {
@@ -115,11 +122,13 @@ function oneModel(model: ModelView, paint: Paint): string[] {
   const facts = `${printable(model.architecture)}, ${count(model.layers, 'layer')}, ${shortHash(model.manifest)}`
   const holders = table(
     [{ title: '  layers' }, { title: 'node' }, { title: '' }],
-    model.holders.map(holder => [
-      `  ${layerRange(holder)}`,
-      `${printable(holder.name)} ${paint('dim', shortPeer(holder.peer))}`,
-      holder.serving ? 'serves' : 'holds the files'
-    ])
+    model.holders
+      .filter(holder => !isSaidAlready(holder, model.holders))
+      .map(holder => [
+        `  ${layerRange(holder)}`,
+        `${printable(holder.name)} ${paint('dim', shortPeer(holder.peer))}`,
+        holder.serving ? 'serves' : 'holds the files'
+      ])
   )
   return [`${paint('bold', printable(model.name))}  ${facts}: ${state}`, ...holders.slice(1)]
 }

@@ -13,6 +13,7 @@ import {
 } from '../../../cli/render/format.js'
 import { plainProgress } from '../../../cli/render/progress.js'
 import { displayWidth, pairs, table } from '../../../cli/render/table.js'
+import { modelLines } from '../../../cli/render/views.js'
 
 const plain = painter({}, {})
 
@@ -124,5 +125,35 @@ describe('progress without a terminal', () => {
     expect(text.split('\n').slice(0, 3)).toEqual(['hashing: 0 %', 'hashing: 10 %', 'hashing: 20 %'])
     expect(text.endsWith('hashing: 100 %\nchecking\n')).toBe(true)
     expect(text.split('\n')).toHaveLength(13)
+  })
+})
+
+describe('models', () => {
+  it('are told with who serves their layers, and who has files of others', () => {
+    const [a, b] = [
+      { peer: 'peer-a', name: 'torch' },
+      { peer: 'peer-b', name: 'lantern' }
+    ]
+    const lines = modelLines(
+      [
+        {
+          ...{ name: 'ember', manifest: 'ab'.repeat(32), architecture: 'llama', layers: 8, cuts: [4] },
+          ...{ complete: false, missing: [{ start: 4, end: 8 }] },
+          holders: [
+            { ...a, start: 0, end: 4, serving: true },
+            { ...a, start: 0, end: 4, serving: false },
+            { ...a, start: 0, end: 8, serving: false },
+            { ...b, start: 0, end: 4, serving: false }
+          ]
+        }
+      ],
+      plain
+    )
+    expect(lines.map(line => line.replaceAll(/ +/g, ' ').trim())).toEqual([
+      'ember llama, 8 layers, abababababab: layers 4-8 are served by nobody',
+      '0-4 torch peer-a serves',
+      '0-8 torch peer-a holds the files',
+      '0-4 lantern peer-b holds the files'
+    ])
   })
 })
