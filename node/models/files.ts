@@ -18,16 +18,34 @@ export async function writeDurably(file: string, write: (handle: FileHandle) => 
     await moveIntoPlace(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true })
-    throw error
+    throw isFull(error) ? diskFull(error) : error
   }
 }
 
-/** Writes all of `bytes`: a single write may take fewer, on a full disk for one. */
+/**
+ * Writes all of `bytes`: a single write may take fewer, on a full disk for one.
+ * @throws ModelError DISK_FULL
+ */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
-    done += bytesWritten
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done)
+      done += bytesWritten
+    }
+  } catch (error) {
+    throw isFull(error) ? diskFull(error) : error
   }
+}
+
+/** Of the disk, or of what its user may take of it. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+}
+
+/** The room was there when it was looked for: others write too. */
+function diskFull(cause: unknown): ModelError {
+  const message = 'the disk is full; delete files on it, or remove a model with flambeau remove'
+  return new ModelError('DISK_FULL', message, { cause })
 }
 
 /** Renames a synced file and syncs the folder, so that the new name survives a crash too. */
