@@ -49,7 +49,7 @@ export function addAnswerOptions(command: Command): Command {
     .option(
       '--repeat-penalty <number>',
       `against repetition; 1 is none (default: ${repeatPenalty})`,
-      numberBetween({ minimum: 0.01, maximum: 100 })
+      numberBetween({ minimum: 1, maximum: 100 })
     )
     .option(
       '--seed <number>',

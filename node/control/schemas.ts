@@ -24,7 +24,7 @@ const sampling = z.strictObject({
   topK: z.int().min(0).max(1_000_000).exactOptional(),
   topP: z.number().min(0).max(1).exactOptional(),
   minP: z.number().min(0).max(1).exactOptional(),
-  repeatPenalty: z.number().gt(0).max(100).exactOptional(),
+  repeatPenalty: z.number().min(1).max(100).exactOptional(),
   seed: z.int().min(0).max(0xffff_ffff).exactOptional(),
   stop: z.array(short).max(MAX_STOP_STRINGS).exactOptional(),
   maxTokens: z
