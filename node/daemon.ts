@@ -60,6 +60,7 @@ export interface RunningNode {
 export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: false })
   const { engine, swarm, store, host, shards } = parts
+  for (const damaged of store.damaged()) options.logger.warn(damaged, 'a stored model cannot be read; it is left alone')
   engine.addEventListener('lost', () => {
     host.engineLost()
     shards.engineLost()
@@ -89,7 +90,7 @@ export async function openNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-/** Until a node of the swarm is connected and has told what it knows. @throws SwarmError PEER_UNREACHABLE */
+/** Until a node of the swarm is connected and has told what it knows. @throws SwarmError PEER_UNREACHABLE, CLOCK_WRONG */
 async function firstContact({ directory, clocks }: SwarmNode, { membership, signal }: NodeOptions): Promise<void> {
   using limit = deadline('reaching the swarm', CONTACT_MS, signal)
   const met = Promise.withResolvers<undefined>()
@@ -139,7 +140,6 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
 
   const store = new ModelStore({ root: home.modelsFolder })
   await store.start()
-  for (const damaged of store.damaged()) logger.warn(damaged, 'a stored model cannot be read; it is left alone')
   const engine = new EngineProcess({ childModule: ENGINE_CHILD, logger }, config.engine)
   // On the CPU, which reads the file as it goes: the GPU may be too small for a whole model, and has shards to serve.
   const makeCheckEngine = (): EngineProcess =>
