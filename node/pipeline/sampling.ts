@@ -16,7 +16,7 @@ export interface SamplingOptions {
   topP: number
   /** Drop what is less likely than this share of the best; 0 keeps all. */
   minP: number
-  /** Logits of recent tokens are divided (positive) or multiplied (negative) by this; 1 changes nothing, less is not exact. */
+  /** Logits of recent tokens are divided (positive) or multiplied (negative) by this, which is 1 (no change) or more. */
   repeatPenalty: number
   seed: number
 }

@@ -1,6 +1,6 @@
 import { SwarmError } from './errors.js'
 
-/** Peers that are remembered. */
+/** Peers that are remembered, and warned of once: identities cost nothing, and the log is for its owner. */
 const MAX_PEERS = 64
 
 /** A refusal of a record for its times; `details` has `sequence` and `now`, both milliseconds since 1970. */

@@ -11,6 +11,8 @@ import type { RecordBook } from './record-book.js'
 const CHECK_MILLISECONDS = 15_000
 /** The same addresses are dialled again after this: a router may have been told to let others in. */
 const AGAIN_MILLISECONDS = 600_000
+/** No peer is dialled more often, whatever new addresses it tells: it would choose how often this node dials whom. */
+const REST_MILLISECONDS = 5_000
 /** All addresses of a peer, one after the other. */
 const DIAL_MILLISECONDS = 20_000
 /** Peers that are dialled in one turn, at the same time. */
@@ -67,7 +69,8 @@ export class DirectPaths {
     const due = relayed.flatMap(peer => {
       const addresses = this.#addresses(peer)
       const last = this.#attempts.get(peer)
-      const tried = last?.addresses === addresses.join() && now() - last.at < AGAIN_MILLISECONDS
+      const rest = last?.addresses === addresses.join() ? AGAIN_MILLISECONDS : REST_MILLISECONDS
+      const tried = last !== undefined && now() - last.at < rest
       return addresses.length === 0 || tried ? [] : [{ peer, addresses }]
     })
     await Promise.all(due.slice(0, MAX_DIALS).map(({ peer, addresses }) => this.#dial(peer, addresses, signal)))

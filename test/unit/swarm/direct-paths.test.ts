@@ -58,11 +58,14 @@ describe('direct paths', () => {
     expect(dials).toEqual([])
   })
 
-  it('are tried once, again with other addresses, and now and then', async () => {
+  it('are tried once, again with other addresses after a rest, and now and then', async () => {
     await paths.check(signal)
     await paths.check(signal)
     expect(dials).toHaveLength(1)
     addresses = [`/ip4/203.0.113.10/tcp/1`, CIRCUIT]
+    await paths.check(signal)
+    expect(dials).toHaveLength(1)
+    now += 5_000
     await paths.check(signal)
     expect(dials[1]).toEqual([`/ip4/203.0.113.10/tcp/1/p2p/${PEER}`])
     now += 600_000
