@@ -14,12 +14,12 @@ const EMBER_OFFER = { file: EMBER, name: 'ember', cuts: [1, 2, 3, 4, 5, 6, 7] }
 const FETCH_LIMIT = 60_000
 
 let folder: TemporaryFolder
-/** One node that holds nothing: models come from the tests' own peers. */
+/** One node that holds nothing, whatever is offered: models come from the tests' own peers, and go to the tests' nodes. */
 let mesh: Mesh
 
 beforeAll(async () => {
   folder = await temporaryFolder()
-  mesh = await startMesh({ nodes: [{ layers: '0-4' }], models: [] })
+  mesh = await startMesh({ nodes: [{ args: ['--models', 'none'] }], models: [] })
 })
 
 afterAll(async () => {
