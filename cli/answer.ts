@@ -8,7 +8,10 @@ export interface Answer {
   text: string
   tokens: number[]
   reason: Extract<GenerateEvent, { event: 'done' }>['reason']
+  /** As it is at the end. */
   route: RouteStageView[]
+  /** How it has changed in the course of the answer. */
+  reroutes: Omit<Extract<GenerateEvent, { event: 'reroute' }>, 'event'>[]
   stats: GenerateStats
 }
 
@@ -16,18 +19,26 @@ export interface AskOptions {
   signal: AbortSignal
   /** Text as it comes; the next piece waits for it. */
   onText: (text: string) => Promise<void> | void
+  /** Nobody serves what is needed now, and somebody is waited for. */
+  onWaiting?: (why: string) => void
 }
 
 /** Asks and collects the answer. After an abort it rejects with the signal's reason. */
 export async function ask(
   service: Pick<ControlService, 'generate'>,
   request: GenerateRequest,
-  { signal, onText }: AskOptions
+  { signal, onText, onWaiting }: AskOptions
 ): Promise<Answer> {
-  const answer: Omit<Answer, 'reason' | 'stats'> = { text: '', tokens: [], route: [] }
+  const answer: Omit<Answer, 'reason' | 'stats'> = { text: '', tokens: [], route: [], reroutes: [] }
   try {
     for await (const event of withoutErrorEvents(service.generate(request, { signal }))) {
       if (event.event === 'route') answer.route = event.stages
+      if (event.event === 'waiting') onWaiting?.(event.message)
+      if (event.event === 'reroute') {
+        const { stages, lost, replayed, elapsedMs } = event
+        answer.route = stages
+        answer.reroutes.push({ stages, lost, replayed, elapsedMs })
+      }
       if (event.event === 'done') return { ...answer, reason: event.reason, stats: event.stats }
       if (event.event !== 'text') continue
       answer.text += event.text
@@ -58,6 +69,11 @@ export async function streamAnswer(request: GenerateRequest, { output, service, 
         if (text === '') return
         last = text
         await output.text(shown(text, output))
+      },
+      onWaiting: why => {
+        if (last !== '' && !last.endsWith('\n')) output.stdout.write('\n')
+        last = ''
+        output.notes([`Waiting: ${why}`])
       }
     })
   } finally {

@@ -6,8 +6,8 @@ import { ask, streamAnswer, type Answer } from './answer.js'
 import type { Context } from './context.js'
 import { CliError } from './errors.js'
 import { reportFailure } from './failure.js'
-import { speedLine, statsLines } from './render/answer.js'
-import { samplingOf, type AnswerOptions } from './sampling.js'
+import { rerouteLines, speedLine, statsLines } from './render/answer.js'
+import { routeOptionsOf, samplingOf, type AnswerOptions } from './sampling.js'
 
 export interface ChatParts {
   service: Pick<ControlService, 'generate'>
@@ -104,9 +104,9 @@ export class Chat {
   }
 
   async #ask(signal: AbortSignal): Promise<Answer> {
-    const { model, dtype, json } = this.#settings
+    const { model, json } = this.#settings
     const sampling = samplingOf(this.#settings)
-    const request: GenerateRequest = { model, messages: this.#messages, sampling, ...(dtype && { dtype }) }
+    const request: GenerateRequest = { model, messages: this.#messages, sampling, ...routeOptionsOf(this.#settings) }
     const { output } = this.#context
     if (!json) return streamAnswer(request, { service: this.#service, output, signal })
     const answer = await ask(this.#service, request, { signal, onText: () => undefined })
@@ -114,8 +114,9 @@ export class Chat {
     return answer
   }
 
-  #tellStats({ stats, reason }: Answer): void {
+  #tellStats({ stats, reason, reroutes }: Answer): void {
     const { output } = this.#context
+    output.notes(rerouteLines(reroutes).map(text => output.paintNote('dim', text)))
     if (reason === 'context') output.notes(['The context is full: /reset makes room.'])
     if (this.#settings.stats)
       output.notes([...statsLines(stats), speedLine(stats)].map(text => output.paintNote('dim', text)))

@@ -1,7 +1,8 @@
 import { Option, type Command } from 'commander'
-import type { SamplingRequest } from '../node/control/contract.js'
+import type { GenerateRequest, SamplingRequest } from '../node/control/contract.js'
 import type { Dtype } from '../node/engine/types.js'
 import { MAX_CANDIDATES } from '../protocol/limits.js'
+import { MAX_WAIT_SECONDS } from '../node/control/limits.js'
 import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING } from '../node/pipeline/sampling.js'
 import { collectedText, numberBetween, wholeBetween } from './arguments.js'
 
@@ -17,6 +18,8 @@ export interface AnswerOptions {
   maxTokens?: number
   system?: string
   dtype?: Dtype
+  replay?: 'fast' | 'exact'
+  wait?: number
   stats?: boolean
   json?: boolean
 }
@@ -69,7 +72,31 @@ export function addAnswerOptions(command: Command): Command {
         'f16'
       ])
     )
+    .option(
+      '--wait <seconds>',
+      'how long to wait for somebody where nobody serves some of the layers, also in the middle of an answer (default: not)',
+      wholeBetween(1, MAX_WAIT_SECONDS)
+    )
+    .addOption(
+      new Option(
+        '--replay <kind>',
+        'how nodes that take the place of others are filled: in large steps, or in the same ones, which gives the same tokens (default: fast)'
+      ).choices(['fast', 'exact'])
+    )
     .option('--stats', 'more about where the time went than the table that follows an answer')
+}
+
+/** How the answer is carried. */
+export function routeOptionsOf({
+  dtype,
+  replay,
+  wait
+}: AnswerOptions): Pick<GenerateRequest, 'dtype' | 'replay' | 'wait'> {
+  return {
+    ...(dtype && { dtype }),
+    ...(replay && { replay }),
+    ...(wait !== undefined && { wait })
+  }
 }
 
 export function samplingOf(options: AnswerOptions): SamplingRequest {

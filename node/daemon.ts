@@ -166,7 +166,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   const { directory } = swarm
 
   const shards = new ShardRegistry({ engine }, { context, sequences, batch })
-  const host = new StageHost({ shards, openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost), now })
+  const host = new StageHost({ shards, openRelay: async (next, handlers) => openRelay({ swarm }, next, handlers), now })
   const library = new ModelLibrary({ store, directory, swarm, logger })
   const holdings = new Holdings(
     { store, shards, library, directory, memory, logger },

@@ -8,6 +8,8 @@ import {
   MAX_POSITIONS,
   MAX_RELAY_FRAME_BYTES,
   MAX_ROWS,
+  MAX_SECONDS,
+  MAX_SEQUENCE,
   MAX_STAGE_FRAME_BYTES,
   SECRET_BYTES,
   SESSION_BYTES
@@ -21,9 +23,11 @@ import { decodeDtype, decodeStep, encodeDtype, type Step } from './step.js'
 /** Origin → stage. */
 export type StageRequest =
   | { type: 'open'; open: Open }
-  | { type: 'link'; next: NextStage | 'origin' }
+  | { type: 'link'; link: Link }
   | { type: 'step'; step: Step }
   | { type: 'close' }
+  /** Star fallback: the next stage has run a replayed step. */
+  | { type: 'replayed'; sequence: number }
 
 /** Stage → origin. */
 export type StageReply =
@@ -33,16 +37,24 @@ export type StageReply =
   /** Star fallback: hidden states for the next stage, carried by the origin. */
   | { type: 'forward'; step: Step }
   | { type: 'fault'; fault: Fault }
+  /** A replayed step that came over this stream was run. */
+  | { type: 'replayed'; sequence: number }
+  /** The next stage is gone; what should go there is kept until this one is linked again. */
+  | { type: 'unlinked'; message: string }
+  /** The next stage has run everything that was to be replayed over the last link. */
+  | { type: 'caught-up' }
+  /** The stage leaves in so many milliseconds: another one should take its place before that. */
+  | { type: 'drain'; milliseconds: number }
 
 /** Stage → next stage. */
 export type RelayRequest = { type: 'open'; session: string; secret: Uint8Array } | { type: 'step'; step: Step }
 
 /** Next stage → stage. */
-export type RelayReply = { type: 'linked' } | { type: 'fault'; fault: Fault }
+export type RelayReply = { type: 'linked' } | { type: 'fault'; fault: Fault } | { type: 'replayed'; sequence: number }
 
 /** Asks a peer to be a stage of a session. */
 export interface Open {
-  /** 16 random bytes, hex. */
+  /** 16 random bytes, hex: this stage's alone, so that two of one session may meet on one node. */
   session: string
   /** Manifest hash, hex. */
   manifest: string
@@ -61,13 +73,38 @@ export interface NextStage {
   peer: string
   /** Multiaddrs, hints next to what the stage knows itself. */
   addresses: string[]
+  /** The next stage's id of the session, hex. */
+  session: string
   /** The next stage's secret. */
   secret: Uint8Array
+}
+
+/** Where a stage sends its hidden states from now on, and what of those that it has sent before. */
+export interface Link {
+  next: NextStage | 'origin'
+  /** Steps from this sequence number on are sent as steps. */
+  liveFrom: number
+  /** How those before it are replayed; undefined: they are not sent. */
+  replay: Replay | undefined
+  /** The old link stays, and everything is replayed over this one until it takes the old one's place. */
+  aside: boolean
+}
+
+export interface Replay {
+  /** The most rows that the next stage takes in one step. */
+  rowsPerStep: number
+  /** In the steps in which they were sent first, so that the next stage computes the same bits. */
+  exact: boolean
 }
 
 export interface Fault {
   code: FaultName
   message: string
+}
+
+/** Answers to a link that leave the session open; any other fault ends it at that stage. */
+export function endsSession({ code }: Fault): boolean {
+  return code !== 'UNREACHABLE' && code !== 'JOURNAL_GONE'
 }
 
 /** Field numbers of the steps in stage.proto. */
@@ -90,20 +127,23 @@ function stageRequestBody(request: Exclude<StageRequest, { type: 'step' }>): fla
     case 'open':
       return { open: encodeOpen(request.open) }
     case 'link':
-      return { link: encodeLink(request.next) }
+      return { link: encodeLink(request.link) }
     case 'close':
       return { close: {} }
+    case 'replayed':
+      return { replayed: { sequence: checkSequence(request.sequence) } }
   }
 }
 
 /** @throws ProtocolError */
 export function decodeStageRequest(bytes: Uint8Array): StageRequest {
-  const { open, link, step, close } = decodeMessage('stage request', bytes, STAGE, reader =>
+  const { open, link, step, close, replayed } = decodeMessage('stage request', bytes, STAGE, reader =>
     flambeau.StageRequest.decode(reader)
   )
   if (step != null) return { type: 'step', step: decodeStep(step) }
   if (open != null) return { type: 'open', open: decodeOpen(open) }
-  if (link != null) return { type: 'link', next: decodeLink(link) }
+  if (replayed != null) return decodeReplayed(replayed)
+  if (link != null) return { type: 'link', link: decodeLink(link) }
   if (close != null) return { type: 'close' }
   throw malformed('a stage request without a body that this version knows')
 }
@@ -125,19 +165,30 @@ function stageReplyBody(reply: Exclude<StageReply, { type: 'forward' }>): flambe
       return { result: encodeResult(reply.result) }
     case 'fault':
       return { fault: encodeFault(reply.fault) }
+    case 'replayed':
+      return { replayed: { sequence: checkSequence(reply.sequence) } }
+    case 'unlinked':
+      return { unlinked: { message: readable(reply.message, MAX_MESSAGE_BYTES) } }
+    case 'caught-up':
+      return { caughtUp: {} }
+    case 'drain':
+      return { drain: { milliseconds: checkDrain(reply.milliseconds) } }
   }
 }
 
 /** @throws ProtocolError */
 export function decodeStageReply(bytes: Uint8Array): StageReply {
-  const { opened, linked, result, forward, fault } = decodeMessage('stage reply', bytes, STAGE, reader =>
-    flambeau.StageReply.decode(reader)
-  )
+  const body = decodeMessage('stage reply', bytes, STAGE, reader => flambeau.StageReply.decode(reader))
+  const { opened, linked, result, forward, fault, replayed, unlinked, caughtUp, drain } = body
   if (result != null) return { type: 'result', result: decodeResult(result) }
   if (forward != null) return { type: 'forward', step: decodeStep(forward) }
   if (opened != null) return { type: 'opened', rowsPerStep: checkRows(opened.rowsPerStep ?? 0) }
   if (linked != null) return { type: 'linked' }
   if (fault != null) return { type: 'fault', fault: decodeFault(fault) }
+  if (replayed != null) return decodeReplayed(replayed)
+  if (unlinked != null) return { type: 'unlinked', message: readable(unlinked.message ?? '', MAX_MESSAGE_BYTES) }
+  if (caughtUp != null) return { type: 'caught-up' }
+  if (drain != null) return { type: 'drain', milliseconds: checkDrain(drain.milliseconds ?? 0) }
   throw malformed('a stage reply without a body that this version knows')
 }
 
@@ -158,13 +209,25 @@ export function decodeRelayRequest(bytes: Uint8Array): RelayRequest {
 }
 
 export function encodeRelayReply(reply: RelayReply): Uint8Array {
-  const body = reply.type === 'fault' ? { fault: encodeFault(reply.fault) } : { linked: {} }
-  return finishMessage('relay reply', flambeau.RelayReply.encode(body), MAX_RELAY_FRAME_BYTES)
+  return finishMessage('relay reply', flambeau.RelayReply.encode(relayReplyBody(reply)), MAX_RELAY_FRAME_BYTES)
+}
+
+function relayReplyBody(reply: RelayReply): flambeau.RelayReply.$Properties {
+  switch (reply.type) {
+    case 'linked':
+      return { linked: {} }
+    case 'fault':
+      return { fault: encodeFault(reply.fault) }
+    case 'replayed':
+      return { replayed: { sequence: checkSequence(reply.sequence) } }
+  }
 }
 
 /** @throws ProtocolError */
 export function decodeRelayReply(bytes: Uint8Array): RelayReply {
-  const { linked, fault } = decodeMessage('relay reply', bytes, RELAY, reader => flambeau.RelayReply.decode(reader))
+  const body = decodeMessage('relay reply', bytes, RELAY, reader => flambeau.RelayReply.decode(reader))
+  const { linked, fault, replayed } = body
+  if (replayed != null) return decodeReplayed(replayed)
   if (fault != null) return { type: 'fault', fault: decodeFault(fault) }
   if (linked != null) return { type: 'linked' }
   throw malformed('a relay reply without a body that this version knows')
@@ -204,22 +267,46 @@ function decodeOpen(open: flambeau.Open.$Properties): Open {
   }
 }
 
-function encodeLink(next: NextStage | 'origin'): flambeau.Link.$Properties {
-  if (next === 'origin') return {}
+function encodeLink({ next, liveFrom, replay, aside }: Link): flambeau.Link.$Properties {
   return {
-    peer: peerId('next stage', next.peer),
-    addresses: addressList('the next stage', next.addresses),
-    secret: exactBytes('secret', next.secret, SECRET_BYTES)
+    ...(next !== 'origin' && encodeNext(next)),
+    liveFrom: checkSequence(liveFrom),
+    ...(replay && { replay: { rowsPerStep: checkRows(replay.rowsPerStep), ...(replay.exact && { exact: true }) } }),
+    ...(aside && { aside })
   }
 }
 
-function decodeLink({ peer, addresses, secret }: flambeau.Link.$Properties): NextStage | 'origin' {
-  if (peer == null || peer === '') return 'origin'
+function encodeNext({ peer, addresses, secret, session }: NextStage): flambeau.Link.$Properties {
+  return {
+    peer: peerId('next stage', peer),
+    addresses: addressList('the next stage', addresses),
+    secret: exactBytes('secret', secret, SECRET_BYTES),
+    session: bytesOf('session', session, SESSION_BYTES)
+  }
+}
+
+function decodeLink(link: flambeau.Link.$Properties): Link {
+  const { replay } = link
+  return {
+    next: link.peer == null || link.peer === '' ? 'origin' : decodeNext(link.peer, link),
+    liveFrom: checkSequence(link.liveFrom ?? 0),
+    replay:
+      replay == null ? undefined : { rowsPerStep: checkRows(replay.rowsPerStep ?? 0), exact: replay.exact ?? false },
+    aside: link.aside ?? false
+  }
+}
+
+function decodeNext(peer: string, { addresses, secret, session }: flambeau.Link.$Properties): NextStage {
   return {
     peer: peerId('next stage', peer),
     addresses: addressList('the next stage', addresses ?? []),
-    secret: exactBytes('secret', secret ?? NOTHING, SECRET_BYTES)
+    secret: exactBytes('secret', secret ?? NOTHING, SECRET_BYTES),
+    session: hexOf('session', session ?? NOTHING, SESSION_BYTES)
   }
+}
+
+function decodeReplayed({ sequence }: flambeau.Replayed.$Properties): { type: 'replayed'; sequence: number } {
+  return { type: 'replayed', sequence: checkSequence(sequence ?? 0) }
 }
 
 function encodeFault({ code, message }: Fault): flambeau.Fault.$Properties {
@@ -234,6 +321,14 @@ function decodeFault({ code, message }: flambeau.Fault.$Properties): Fault {
 
 function checkRows(rows: number): number {
   return integer('rows per step', rows, { min: 1, max: MAX_ROWS })
+}
+
+function checkSequence(sequence: number): number {
+  return integer('sequence number', sequence, { min: 1, max: MAX_SEQUENCE })
+}
+
+function checkDrain(milliseconds: number): number {
+  return integer('milliseconds to drain', milliseconds, { min: 0, max: MAX_SECONDS * 1_000 })
 }
 
 function checkContext(context: number): number {

@@ -20,7 +20,8 @@ export const StatusCode = {
   UNSUPPORTED: 16,
   WRONG_SWARM: 17,
   INTERNAL: 18,
-  OUT_OF_RANGE: 19
+  OUT_OF_RANGE: 19,
+  JOURNAL_GONE: 20
 } as const
 
 export type StatusName = keyof typeof StatusCode

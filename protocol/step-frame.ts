@@ -14,9 +14,9 @@ const PAYLOAD_TAG = 6 * 8 + LENGTH_DELIMITED
  * @throws ProtocolError - when a value is outside the limits
  */
 export function encodeStepFrame(field: number, step: Step, maxBytes: number): Uint8Array {
-  const { want, timings, payload, ...start } = encodeStep(step)
+  const { want, timings, replay, payload, ...start } = encodeStep(step)
   const before = flambeau.Step.encode(start).finish()
-  const after = flambeau.Step.encode({ want, timings }).finish()
+  const after = flambeau.Step.encode({ want, timings, replay }).finish()
   const inner = before.length + 1 + varintBytes(payload.length) + payload.length + after.length
   const total = 1 + varintBytes(inner) + inner
   if (total > maxBytes) throw tooLarge(`a step of ${total} bytes, the most are ${maxBytes}`)

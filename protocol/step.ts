@@ -25,6 +25,8 @@ export interface Step {
   want: Want
   /** Of the stages passed so far, in order. */
   timings: Timing[]
+  /** Only fills the KV of stages that did not see it the first time: no result, and nothing is wanted. */
+  replay?: boolean
 }
 
 export type StepInput =
@@ -63,13 +65,21 @@ export interface EncodableStep extends flambeau.Step.$Properties {
   payload: Uint8Array
   want: Want | null
   timings: Timing[]
+  replay: boolean | null
 }
 
 export function encodeStep(step: Step): EncodableStep {
   checkStep(step)
   const { sequence, position, rows, input } = step
   const want = step.want.rows === 0 ? null : step.want
-  const head = { sequence, position, rows, want, timings: encodeTimings(step.timings) }
+  const head = {
+    sequence,
+    position,
+    rows,
+    want,
+    timings: encodeTimings(step.timings),
+    replay: step.replay === true ? true : null
+  }
   if (input.kind === 'tokens') {
     const { buffer, byteOffset, byteLength } = input.tokens
     return { ...head, kind: flambeau.StepKind.TOKENS, payload: new Uint8Array(buffer, byteOffset, byteLength) }
@@ -84,7 +94,8 @@ export function decodeStep(message: flambeau.Step.$Properties): Step {
     rows: message.rows ?? 0,
     input: decodeInput(message),
     want: decodeWant(message.want),
-    timings: decodeTimings(message.timings)
+    timings: decodeTimings(message.timings),
+    ...(message.replay === true && { replay: true })
   }
   checkStep(step)
   return step
@@ -151,13 +162,14 @@ function decodeWant(want: flambeau.Want.$Properties | null | undefined): Want {
   }
 }
 
-function checkStep({ sequence, position, rows, input, want }: Step): void {
+function checkStep({ sequence, position, rows, input, want, replay }: Step): void {
   integer('sequence number', sequence, { min: 1, max: MAX_SEQUENCE })
   integer('rows', rows, { min: 1, max: MAX_ROWS })
   integer('position', position, { min: 0, max: MAX_POSITIONS - rows })
   checkInput(input, rows)
   integer('rows of candidates', want.rows, { min: 0, max: MAX_ROWS })
   if (want.rows > rows) throw malformed(`candidates for ${want.rows} of ${rows} rows`)
+  if (replay === true && want.rows > 0) throw malformed('a replayed step that wants candidates')
   integer('candidates', want.candidates, { min: 0, max: MAX_CANDIDATES })
   for (const id of list('wanted ids', want.ids, MAX_WANTED_IDS)) checkToken(id)
 }

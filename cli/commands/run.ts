@@ -8,8 +8,8 @@ import { JSON_OPTION, type Context, type DefineCommand } from '../context.js'
 import { usage } from '../errors.js'
 import { interruptible } from '../interrupt.js'
 import { useNode } from '../node.js'
-import { routeLines, speedLine, statsLines } from '../render/answer.js'
-import { addAnswerOptions, samplingOf, type AnswerOptions } from '../sampling.js'
+import { rerouteLines, routeLines, speedLine, statsLines } from '../render/answer.js'
+import { addAnswerOptions, routeOptionsOf, samplingOf, type AnswerOptions } from '../sampling.js'
 
 interface RunOptions extends AnswerOptions {
   raw?: boolean
@@ -42,7 +42,7 @@ async function answerJson(request: GenerateRequest, { output, service, signal }:
 async function answerText(request: GenerateRequest, asking: Asking, { stats }: RunOptions): Promise<void> {
   const { output } = asking
   const answer = await streamAnswer(request, asking)
-  output.notes(['', ...routeLines(answer.stats, output.paintNote), endLine(answer)])
+  output.notes(['', ...routeLines(answer.stats, output.paintNote), ...rerouteLines(answer.reroutes), endLine(answer)])
   if (stats) output.notes(statsLines(answer.stats))
 }
 
@@ -52,9 +52,9 @@ function endLine({ reason, stats }: Answer): string {
 }
 
 function requestFor(model: string, prompt: string, options: RunOptions): GenerateRequest {
-  const { system, raw, dtype } = options
+  const { system, raw } = options
   if (raw && system !== undefined) throw usage('--raw continues plain text: it has no place for --system.')
-  const common = { model, sampling: samplingOf(options), ...(dtype && { dtype }) }
+  const common = { model, sampling: samplingOf(options), ...routeOptionsOf(options) }
   if (system === undefined) return { ...common, prompt, ...(raw && { raw }) }
   return {
     ...common,

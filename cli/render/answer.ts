@@ -1,4 +1,5 @@
 import type { GenerateStats, RouteStageView } from '../../node/control/contract.js'
+import type { Answer } from '../answer.js'
 import type { Paint } from './colour.js'
 import { layerRange, milliseconds, printable, shortPeer } from './format.js'
 import { table } from './table.js'
@@ -31,6 +32,17 @@ export function routeLines(stats: GenerateStats, paint: Paint): string[] {
     ],
     [...rows, network]
   )
+}
+
+/** A line for each time that nodes were replaced while the answer went on. */
+export function rerouteLines(reroutes: Answer['reroutes']): string[] {
+  return reroutes.map(({ lost, elapsedMs, replayed }) => {
+    const who = lost.map(({ name, peer, reason, ...layers }) => {
+      const why = reason === undefined ? 'left' : 'was lost'
+      return `${printable(name) || shortPeer(peer)} (layers ${layerRange(layers)}) ${why}`
+    })
+    return `${who.join(', ')}; others took over within ${milliseconds(elapsedMs)}, ${replayed} positions were sent again`
+  })
 }
 
 /** One line: how much, how fast. */

@@ -121,12 +121,28 @@ export interface GenerateRequest {
   sampling: SamplingRequest
   /** Element type of hidden states on the wire. */
   dtype?: 'f32' | 'f16'
+  /** How stages that take another's place are filled: in large steps, or in those that were sent before. */
+  replay?: 'fast' | 'exact'
+  /** Seconds to wait for a node that serves layers which nobody serves now, at the beginning or in the middle. */
+  wait?: number
 }
 
 export type GenerateEvent =
   | { event: 'route'; stages: RouteStageView[]; promptTokens: number }
   /** New text; `tokens` are the ids that made it. */
   | { event: 'text'; text: string; tokens: number[] }
+  /** Stages were lost, or left, and others have taken their place; no token is lost. */
+  | {
+      event: 'reroute'
+      stages: RouteStageView[]
+      lost: { peer: string; name: string; start: number; end: number; reason?: string }[]
+      /** Positions that were sent again. */
+      replayed: number
+      /** From the loss until the others were there. */
+      elapsedMs: number
+    }
+  /** Nobody serves what is needed now; the answer goes on when somebody does. */
+  | { event: 'waiting'; message: string }
   | { event: 'done'; reason: 'stop' | 'length' | 'stop-string' | 'context'; stats: GenerateStats }
   | { event: 'error'; error: ErrorView }
 
@@ -153,6 +169,8 @@ export interface GenerateStats {
   /** Per token outside the stages' compute, median. */
   networkMs: number
   seed: number
+  /** How often stages were replaced. */
+  recoveries: number
 }
 
 export interface ErrorView {

@@ -16,3 +16,5 @@ export const PROBE_MS = 2_000
 export const STOP_MS = 3_000
 /** Streams at a time: the owner's own commands and programs. */
 export const MAX_STREAMS = 256
+/** Seconds that an answer may wait for somebody to serve layers: who comes back after a day is asked anew. */
+export const MAX_WAIT_SECONDS = 86_400

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { MAX_NAME_BYTES } from '../../protocol/limits.js'
 import type { GenerateRequest, ShareRequest } from './contract.js'
+import { MAX_WAIT_SECONDS } from './limits.js'
 
 /** The most characters of a path or a name. */
 export const MAX_SHORT = 4096
@@ -46,7 +47,9 @@ export const generateRequest = z
       .max(MAX_MESSAGES)
       .exactOptional(),
     sampling,
-    dtype: z.enum(['f32', 'f16']).exactOptional()
+    dtype: z.enum(['f32', 'f16']).exactOptional(),
+    replay: z.enum(['fast', 'exact']).exactOptional(),
+    wait: z.number().min(0).max(MAX_WAIT_SECONDS).exactOptional()
   })
   .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
     error: 'either prompt or messages is needed, and not both'

@@ -1,5 +1,5 @@
 import type { GenerateStats, RouteStageView } from '../control/contract.js'
-import type { StepAnswer } from './ring-session.js'
+import type { StepAnswer } from './session-types.js'
 
 /** Not the candidates: an answer may have many steps. */
 type DecodeStep = Pick<StepAnswer, 'timings' | 'elapsed'>
@@ -10,7 +10,9 @@ export class AnswerStats {
   readonly #started: number
   #firstToken: number | undefined
   #generated = 0
-  readonly #decodeSteps: DecodeStep[] = []
+  #recoveries = 0
+  /** Of the route as it is now. */
+  #decodeSteps: DecodeStep[] = []
   #promptStarted = 0
 
   constructor(now: () => number) {
@@ -28,6 +30,12 @@ export class AnswerStats {
     this.#generated++
     if (this.#firstToken === undefined) this.#firstToken = this.#now()
     else this.#decodeSteps.push({ timings: step.timings, elapsed: step.elapsed })
+  }
+
+  /** Its medians are those of the new route. */
+  rerouted(): void {
+    this.#recoveries++
+    this.#decodeSteps = []
   }
 
   summary(facts: { promptTokens: number; stages: RouteStageView[]; seed: number }): GenerateStats {
@@ -48,10 +56,11 @@ export class AnswerStats {
       firstTokenMs: firstToken - this.#started,
       promptMs: firstToken - this.#promptStarted,
       decodeMs,
-      tokensPerSecond: steps.length === 0 || decodeMs <= 0 ? 0 : (steps.length / decodeMs) * 1_000,
+      tokensPerSecond: this.#generated < 2 || decodeMs <= 0 ? 0 : ((this.#generated - 1) / decodeMs) * 1_000,
       stages,
       networkMs: median(steps.map(network)),
-      seed: facts.seed
+      seed: facts.seed,
+      recoveries: this.#recoveries
     }
   }
 }

@@ -1,7 +1,8 @@
 /** An answer, token by token: the prompt in overlapping chunks, then one step a token, sampled here. */
 import type { Tokenizer } from '../engine/types.js'
 import { chunkRows, STEPS_IN_FLIGHT } from './prompt.js'
-import type { RingSession, StepAnswer } from './ring-session.js'
+import type { RingSession } from './ring-session.js'
+import type { StepAnswer } from './session-types.js'
 import { sampleToken, wantFor, type SamplingOptions } from './sampling.js'
 import { TextStream } from './text.js'
 

@@ -17,12 +17,38 @@ export const OPEN_MS = 10_000
 /** A stream that is being closed may still send what it has for so long. */
 export const CLOSE_MS = 2_000
 
+/**
+ * Bytes of hidden states that a node keeps for replays, of all its sessions together: 16384 positions of an 8B model in f16
+ * (8 KiB each) twice over. Beyond it the largest journal is dropped, and its session replays from further ahead.
+ */
+export const MAX_JOURNAL_BYTES = 256 * 1024 * 1024
+/** Replayed steps that the next stage has not run yet; the rest of `MAX_STEPS_IN_FLIGHT` is for the steps behind them. */
+export const REPLAY_STEPS_IN_FLIGHT = 4
+
 export const SWEEP_MS = 10_000
 
-/** An origin that has waited so long for a step asks every stage whether it lives ... */
-export const SUSPECT_MS = 1_500
-/** ... and a stage that does not answer within this is lost. Together below the 5 s in which a loss must show. */
-export const ALIVE_MS = 2_500
+/**
+ * An origin that has waited so long for a step, or half of `SILENT_STEPS` times as long as steps take where that is more,
+ * asks every stage whether it lives ...
+ */
+export const SUSPECT_MS = 1_000
+/** ... and a stage that does not answer within this, or the other half, is lost. */
+export const ALIVE_MS = 2_000
+/** Silence for as long as so many steps take says something. */
+export const SILENT_STEPS = 3
+/** All stages live and nothing has come for so long, or for `STALLED_STEPS` steps: the links between them are made anew. */
+export const STALLED_MS = 10_000
+export const STALLED_STEPS = 10
+/** A stage that should be replaced while it goes on, and cannot be now, is looked at again after so long. */
+export const MOVE_RETRY_MS = 1_000
+/** To ask the swarm who else serves the layers of a stage that is lost. */
+export const LOOK_AROUND_MS = 2_000
+/** While an answer waits for a holder, it looks again this often even where the directory tells of no change. */
+export const WAIT_INTERVAL_MS = 1_000
+/** A peer that failed is not chosen again for so long. */
+export const EXCLUDE_MS = 5_000
+/** Routes, or parts of one, that are tried until a step is answered. */
+export const MEND_ATTEMPTS = 8
 /** A step may take this long while every stage answers that it lives. */
 export const STEP_MS = 180_000
 /** A session without any step for so long is swept: longer than a step may keep the stages before it busy. */

@@ -2,35 +2,35 @@ import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/
 import type { Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
-import type { Directory, MissingLayers, NodeView } from '../swarm/types.js'
+import type { Directory, MissingLayers } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
 import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
-import { answer } from './answer.js'
-import { missingLayers } from '../scheduler/coverage.js'
-import { incompleteModel, offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
+import { answer, type AnswerEvent } from './answer.js'
+import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
-import { RingSession, type RingSessionParts, type SessionStage } from './ring-session.js'
-import { chooseRoute } from './route.js'
+import { Notices } from './notices.js'
+import { RingSession, type RingSessionParts } from './ring-session.js'
+import { DirectoryPlanner, nextChange } from './route-planner.js'
 import { promptTokens, samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
+import type { LinkKind, Reroute, SessionStage } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
-
-/** Routes that are tried before an answer is given up; each leaves out the peers that failed before. */
-const ROUTE_ATTEMPTS = 4
-/** After these the tokenizer's process is no more: the next prompt opens another one. */
 
 export interface OriginParts {
   directory: Directory
   library: Pick<ModelLibrary, 'header'>
   tokenizers: TokenizerCache
-  session: RingSessionParts
+  session: Pick<RingSessionParts, 'openChannel' | 'ping' | 'now'>
 }
 
-interface OpenRoute {
-  session: RingSession
-  stages: SessionStage[]
-  nodes: readonly NodeView[]
+type Notice = Extract<GenerateEvent, { event: 'reroute' | 'waiting' }>
+
+interface Asked {
+  model: OfferedModel
+  manifest: Manifest
+  context: number
+  request: GenerateRequest
 }
 
 /** Answers prompts: finds the model, plans the route, drives the session and samples. */
@@ -77,27 +77,41 @@ export class Origin {
   }
 
   async *#answer(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
-    const { now } = this.#parts.session
-    const stats = new AnswerStats(now)
-    const model = await this.#resolve(request.model, signal)
+    const stats = new AnswerStats(this.#parts.session.now)
+    const notices = new Notices<Notice>()
+    const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     const { tokenizer, prompt } = await this.#tokenize(headerFile, request, signal)
     const room = checkContext(manifest, prompt.length)
     const maxTokens = Math.min(request.sampling.maxTokens ?? DEFAULT_MAX_TOKENS, room)
     const context = prompt.length + maxTokens
-    const route = await this.#openRoute({ model, manifest, context, dtype: request.dtype ?? 'f16' }, signal)
-    const cancel = (): void => route.session.close(cancelled())
+    const onReroute = (reroute: Reroute): void => {
+      stats.rerouted()
+      notices.push(rerouted(reroute))
+    }
+    // The reader may leave while it is told what is waited for.
+    using ended = abortedWith(signal)
+    const opening = this.#open(
+      { model, manifest, context, request },
+      { notices, onReroute, signal: ended.controller.signal }
+    )
+    const session = yield* notices.until(opening)
+    const cancel = (): void => session.close(cancelled())
     signal.addEventListener('abort', cancel, { once: true })
     try {
       signal.throwIfAborted()
-      const stages = stageViews(route)
-      yield { event: 'route', stages, promptTokens: prompt.length }
+      const views = (): RouteStageView[] => stageViews(session.stages, session.links)
+      yield { event: 'route', stages: views(), promptTokens: prompt.length }
       stats.promptSent()
       const sampling = samplingOptions(request)
       const stop = request.sampling.stop ?? []
-      const options = { prompt, stages: stages.length, sampling, stop, maxTokens, context: manifest.context }
+      const options = { prompt, stages: session.stages.length, sampling, stop, maxTokens, context: manifest.context }
+      const events = answer(session, tokenizer, options)
       let unsent: number[] = []
-      for await (const event of answer(route.session, tokenizer, options)) {
+      for (;;) {
+        const next: IteratorResult<AnswerEvent, void> = yield* notices.until(events.next())
+        if (next.done === true) return
+        const event = next.value
         if (event.type === 'token') {
           stats.token(event.step)
           unsent.push(event.token)
@@ -107,12 +121,12 @@ export class Origin {
           unsent = []
         }
         if (event.type !== 'end') continue
-        const summary = stats.summary({ promptTokens: prompt.length, stages, seed: sampling.seed })
+        const summary = stats.summary({ promptTokens: prompt.length, stages: views(), seed: sampling.seed })
         yield { event: 'done', reason: event.reason, stats: summary }
       }
     } finally {
       signal.removeEventListener('abort', cancel)
-      route.session.close()
+      session.close()
     }
   }
 
@@ -129,76 +143,84 @@ export class Origin {
     return this.#parts.tokenizers.use(headerFile, tokenize, { signal })
   }
 
-  /** Asks the swarm once more before it says that nobody has the model, or not all of it. */
-  async #resolve(wanted: string, signal: AbortSignal): Promise<OfferedModel> {
-    const { directory } = this.#parts
-    const look = (): OfferedModel => resolveModel(offeredModels(directory.nodes()), wanted)
-    let missing: MissingLayers | undefined
-    try {
-      const model = look()
-      if (model.missing.length === 0) return model
-      missing = { manifest: model.manifest, layers: model.missing }
-    } catch (error) {
-      if (!(error instanceof PipelineError)) throw error
+  /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */
+  async #resolve(
+    { model, wait = 0 }: GenerateRequest,
+    notices: Notices<Notice>,
+    signal: AbortSignal
+  ): Promise<OfferedModel> {
+    const { directory, session } = this.#parts
+    const began = session.now()
+    for (let attempt = 0; ; attempt++) {
+      const found = this.#look(model)
+      const waits = session.now() - began < wait * 1_000
+      if (!(found instanceof PipelineError) && (found.missing.length === 0 || attempt > 0)) return found
+      if (found instanceof PipelineError && attempt > 0 && !waits) throw found
+      if (found instanceof PipelineError && attempt === 1) notices.push({ event: 'waiting', message: found.message })
+      if (attempt > 0) await nextChange(directory, signal)
+      const missing = found instanceof PipelineError ? undefined : { manifest: found.manifest, layers: found.missing }
+      await directory.refresh({ signal, ...(missing && ({ missing } satisfies { missing: MissingLayers })) })
     }
-    await directory.refresh({ signal, ...(missing && { missing }) })
-    return look()
   }
 
-  /** A stale view of the swarm costs a failed attempt, not the answer. */
-  async #openRoute(
-    plan: { model: OfferedModel; manifest: Manifest; context: number; dtype: 'f16' | 'f32' },
-    signal: AbortSignal
-  ): Promise<OpenRoute> {
-    const { model, manifest, context, dtype } = plan
-    const exclude = new Set<string>()
-    const gone = new Set<string>()
-    for (let attempt = 1; ; attempt++) {
-      const nodes = this.#parts.directory.nodes()
-      const stages = chooseRoute({ model, manifest, nodes, context, exclude })
-      const { vocabulary } = manifest
-      try {
-        const session = await RingSession.open(
-          this.#parts.session,
-          { manifest: model.manifest, vocabulary, stages, context, dtype },
-          { signal }
-        )
-        return { session, stages, nodes }
-      } catch (error) {
-        const peer = error instanceof PipelineError ? error.details['peer'] : undefined
-        if (signal.aborted || typeof peer !== 'string' || attempt === ROUTE_ATTEMPTS) throw error
-        exclude.add(peer)
-        if (error instanceof PipelineError && error.code === 'STAGE_LOST') gone.add(peer)
-        if (!canReplan({ model, manifest, nodes, context, exclude })) throw withoutGone(model, gone) ?? error
-      }
+  #look(wanted: string): OfferedModel | PipelineError {
+    try {
+      return resolveModel(offeredModels(this.#parts.directory.nodes()), wanted)
+    } catch (error) {
+      if (error instanceof PipelineError) return error
+      throw error
     }
   }
+
+  async #open(
+    { model, manifest, context, request }: Asked,
+    {
+      notices,
+      onReroute,
+      signal
+    }: { notices: Notices<Notice>; onReroute: (reroute: Reroute) => void; signal: AbortSignal }
+  ): Promise<RingSession> {
+    const { directory, session } = this.#parts
+    const { dtype = 'f16', replay = 'fast', wait = 0 } = request
+    const planner = new DirectoryPlanner(
+      { directory, now: session.now, onWaiting: ({ message }) => notices.push({ event: 'waiting', message }) },
+      { model, manifest, context, waitMs: wait * 1_000 }
+    )
+    const { layers, vocabulary } = manifest
+    const plan = { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay: replay === 'exact' }
+    const opened = await RingSession.open(
+      { ...session, planner, onReroute: reroute => planner.opened && onReroute(reroute) },
+      plan,
+      { signal }
+    )
+    planner.opened = true
+    return opened
+  }
+}
+
+/** Aborts with its parent, and at the end of the block. */
+function abortedWith(parent: AbortSignal): { controller: AbortController } & Disposable {
+  const controller = new AbortController()
+  const abort = (): void => controller.abort(parent.reason)
+  if (parent.aborted) abort()
+  parent.addEventListener('abort', abort, { once: true })
+  const dispose = (): void => {
+    parent.removeEventListener('abort', abort)
+    controller.abort(new PipelineError('CANCELLED', 'The answer is over.'))
+  }
+  return { controller, [Symbol.dispose]: dispose }
+}
+
+function rerouted({ left, stages, links, replayed, elapsed }: Reroute): Notice {
+  const lost = left.map(({ stage, reason }) => ({
+    ...{ peer: stage.peer, name: stage.name ?? '', start: stage.start, end: stage.leave },
+    ...(reason !== undefined && { reason })
+  }))
+  return { event: 'reroute', stages: stageViews(stages, links), lost, replayed, elapsedMs: elapsed }
 }
 
 function isOutOfRange(error: unknown): boolean {
   return error instanceof PipelineError && error.details['status'] === ('OUT_OF_RANGE' satisfies FaultName)
-}
-
-/** Whether a route is left once these peers are left out; if not, the reason why the last one failed says more. */
-function canReplan(input: Parameters<typeof chooseRoute>[0]): boolean {
-  try {
-    chooseRoute(input)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** The error for layers that nobody serves once these peers are taken to be gone; undefined where others serve them. */
-function withoutGone(model: OfferedModel, gone: ReadonlySet<string>): PipelineError | undefined {
-  const serving = model.holders.filter(holder => holder.serving)
-  const missing = missingLayers(
-    model.layers,
-    serving.filter(({ peer }) => !gone.has(peer))
-  )
-  if (missing.length === 0) return undefined
-  const absent = serving.filter(({ peer }) => gone.has(peer)).map(({ peer, name }) => name || peer.slice(-8))
-  return incompleteModel({ ...model, missing }, [...new Set(absent)])
 }
 
 const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
@@ -213,17 +235,9 @@ function checkContext({ name, context }: Manifest, promptLength: number): number
   )
 }
 
-function stageViews({ session, stages, nodes }: OpenRoute): RouteStageView[] {
-  const { links } = session
-  return stages.map(({ peer, start, leave, local }, i) => {
-    const node = nodes.find(view => view.peer === peer)
-    return {
-      peer,
-      name: node?.record.name ?? '',
-      start,
-      end: leave,
-      local,
-      link: i === stages.length - 1 ? 'origin' : links[i] === 'star' ? 'star' : 'direct'
-    }
-  })
+function stageViews(stages: readonly SessionStage[], links: readonly LinkKind[]): RouteStageView[] {
+  return stages.map(({ peer, name = '', start, leave, local }, i) => ({
+    ...{ peer, name, start, end: leave, local },
+    link: i === stages.length - 1 ? 'origin' : links[i] === 'star' ? 'star' : 'direct'
+  }))
 }

@@ -16,21 +16,22 @@ export interface HiddenStateSink {
   close(): void
 }
 
-export interface RelayTarget extends NextStage {
-  /** Hex. */
-  session: string
+export interface RelayHandlers {
+  /** Called once when the stream ends although nobody closed it here. */
+  onLost: (error: Error) => void
+  /** The next stage has run a replayed step. */
+  onReplayed: () => void
 }
 
 /**
  * Opens a relay stream to the next stage and waits until it admits us. What the origin says of its addresses counts only
  * where it does not lead into this node's own network; the rest is in the next stage's own record.
- * @param onLost called once when the stream ends after that, although nobody closed it here
  * @throws ProtocolError - the next stage's own status; whatever dialling throws
  */
 export async function openRelay(
   { swarm }: { swarm: Pick<Swarm, 'openStream'> },
-  target: RelayTarget,
-  onLost: (error: Error) => void
+  target: NextStage,
+  { onLost, onReplayed }: RelayHandlers
 ): Promise<HiddenStateSink> {
   using limit = deadline('linking to the next stage', LINK_MS)
   const { peer, session, secret } = target
@@ -42,6 +43,10 @@ export async function openRelay(
     maxFrameBytes: MAX_RELAY_FRAME_BYTES,
     onFrame: frame => {
       const reply = decodeRelayReply(frame)
+      if (reply.type === 'replayed') {
+        onReplayed()
+        return
+      }
       if (reply.type === 'linked') {
         linked = true
         admitted.resolve(undefined)

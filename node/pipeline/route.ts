@@ -2,11 +2,11 @@
 import { MAX_POSITIONS } from '../../protocol/limits.js'
 import type { Manifest } from '../models/types.js'
 import { planRoute } from '../scheduler/routing.js'
-import type { RoutePlan, RouteShard } from '../scheduler/types.js'
+import type { RoutePlan, RouteSegment, RouteShard } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
 import { incompleteModel, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
-import type { SessionStage } from './ring-session.js'
+import type { SessionStage } from './session-types.js'
 
 /** Software cost of a hop, seconds: framing, encryption and two wake-ups (docs/performance.md). */
 const HOP_SECONDS = 0.0007
@@ -22,6 +22,8 @@ export interface RouteInput {
   context: number
   /** Peers that just failed or refused. */
   exclude: ReadonlySet<string>
+  /** The whole route, unless said otherwise. */
+  segment?: RouteSegment
 }
 
 /**
@@ -52,7 +54,7 @@ function withRoom(node: NodeView): NodeView {
   return { ...node, record: { ...node.record, models } }
 }
 
-function planOver(nodes: readonly NodeView[], { model, manifest, context, exclude }: RouteInput): RoutePlan {
+function planOver(nodes: readonly NodeView[], { model, manifest, context, exclude, segment }: RouteInput): RoutePlan {
   return planRoute({
     layers: manifest.layers,
     cuts: manifest.cuts,
@@ -60,7 +62,8 @@ function planOver(nodes: readonly NodeView[], { model, manifest, context, exclud
     latency: latencies(nodes),
     context,
     hopSeconds: HOP_SECONDS,
-    exclude
+    exclude,
+    ...(segment && { segment })
   })
 }
 

@@ -1,8 +1,10 @@
 import { rowsPerFrame } from '../../protocol/hidden-states.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
+import { abortable, deadline } from '../deadline.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
-import type { HiddenStateSink, RelayTarget } from './relay-link.js'
+import { JournalShelf } from './journal.js'
+import type { HiddenStateSink, RelayHandlers } from './relay-link.js'
 import { NoRoomError, type Lease } from './served-shard.js'
 import type { ServedShard } from './served-shard.js'
 import type { ShardRegistry } from './shard-registry.js'
@@ -10,7 +12,7 @@ import { StageSession } from './stage-session.js'
 
 export interface StageHostParts {
   shards: Pick<ShardRegistry, 'find'>
-  openRelay: (target: RelayTarget, onLost: (error: Error) => void) => Promise<HiddenStateSink>
+  openRelay: (next: NextStage, handlers: RelayHandlers) => Promise<HiddenStateSink>
   /** Milliseconds, monotonic. */
   now: () => number
 }
@@ -23,6 +25,14 @@ export interface StagePort {
   close(): void
 }
 
+export interface DrainOptions {
+  deadlineMs: number
+  why?: string
+  signal?: AbortSignal
+}
+
+const LEAVING = 'this node is shutting down'
+
 interface HostedSession {
   session: StageSession
   peer: string
@@ -33,8 +43,12 @@ export class StageHost {
   readonly #parts: StageHostParts
   readonly #sessions = new Map<string, HostedSession>()
   readonly #refused = new Map<FaultName, number>()
+  readonly #journals = new JournalShelf()
   #sweeper: NodeJS.Timeout | undefined
-  #leaving = false
+  /** Why no new session is taken. */
+  #leaving: string | undefined
+  /** Resolves when a session ends. */
+  #nextEnd = Promise.withResolvers<undefined>()
 
   constructor(parts: StageHostParts) {
     this.#parts = parts
@@ -44,12 +58,34 @@ export class StageHost {
     this.#sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref()
   }
 
+  /**
+   * Takes no new sessions, and asks the origins of those that are here to move them.
+   * @param why told to whoever is refused
+   * @returns how many are left, when none is or the time is over
+   */
+  async drain({ deadlineMs, why = LEAVING, signal }: DrainOptions): Promise<{ left: number }> {
+    this.#leaving = why
+    for (const { session } of this.#sessions.values()) session.askToMove(deadlineMs)
+    using limit = deadline('moving the sessions', deadlineMs, signal)
+    try {
+      while (this.#sessions.size > 0) await abortable(this.#nextEnd.promise, limit.signal)
+    } catch {
+      signal?.throwIfAborted()
+    }
+    return { left: this.#sessions.size }
+  }
+
+  /** Takes sessions again. */
+  reopen(): void {
+    this.#leaving = undefined
+  }
+
   /** Ends every session: their origins are told `LEAVING`. */
   stop(): void {
-    this.#leaving = true
+    this.#leaving = LEAVING
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
-    this.#failAll(new ProtocolError('LEAVING', 'this node is shutting down'))
+    this.#failAll(new ProtocolError('LEAVING', LEAVING))
   }
 
   /** Sessions under way. */
@@ -98,6 +134,11 @@ export class StageHost {
     return hosted.session
   }
 
+  /** Gives back what is kept for replays; sessions that need one are filled from further ahead. */
+  dropJournals(): void {
+    this.#journals.drop()
+  }
+
   /** Notes a refusal that happened before there was a session. */
   count(code: FaultName): void {
     this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1)
@@ -126,14 +167,20 @@ export class StageHost {
     if (opened !== undefined) throw new ProtocolError('MALFORMED', 'a second open on one stream')
     this.#checkRoom(peer, open.session)
     const shard = this.#find(open)
+    const lease = reserve(shard, open.context)
+    const journal = this.#journals.open()
     const session = new StageSession(
       {
         shard,
-        lease: reserve(shard, open.context),
+        lease,
+        journal,
         reply,
-        openRelay: (next: NextStage, onLost) => this.#parts.openRelay({ ...next, session: open.session }, onLost),
+        openRelay: this.#parts.openRelay,
         onEnd: fault => {
           this.#sessions.delete(open.session)
+          this.#journals.close(journal)
+          this.#nextEnd.resolve(undefined)
+          this.#nextEnd = Promise.withResolvers<undefined>()
           if (fault !== undefined) this.count(fault.code)
         },
         now: this.#parts.now
@@ -147,7 +194,7 @@ export class StageHost {
   }
 
   #checkRoom(peer: string, id: string): void {
-    if (this.#leaving) throw new ProtocolError('LEAVING', 'this node is shutting down')
+    if (this.#leaving !== undefined) throw new ProtocolError('LEAVING', this.#leaving)
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
     const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
     if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {
@@ -170,10 +217,13 @@ function handle(session: StageSession | undefined, request: Exclude<StageRequest
   if (session === undefined) throw new ProtocolError('UNKNOWN_SESSION', `${request.type} before open`)
   switch (request.type) {
     case 'link':
-      void session.link(request.next) // answers by itself, whatever happens
+      void session.link(request.link) // answers by itself, whatever happens
       return
     case 'step':
       session.receive(request.step)
+      return
+    case 'replayed':
+      session.replayed()
       return
     case 'close':
       session.end()

@@ -1,13 +1,15 @@
 import { timingSafeEqual } from 'node:crypto'
 import { asError } from '../../protocol/errors.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
-import type { NextStage, Open, StageReply } from '../../protocol/stage.js'
+import type { Link, NextStage, Open, StageReply } from '../../protocol/stage.js'
 import type { Step, Timing } from '../../protocol/step.js'
 import { EngineError, type EngineErrorCode } from '../engine/errors.js'
 import type { EngineStepResult } from '../engine/types.js'
 import { MAX_STEPS_IN_FLIGHT } from './constants.js'
-import type { HiddenStateSink } from './relay-link.js'
+import type { Journal } from './journal.js'
+import type { HiddenStateSink, RelayHandlers } from './relay-link.js'
 import type { Lease, ServedShard } from './served-shard.js'
+import { StageOutlets } from './stage-outlets.js'
 
 /** What the other side is told when the engine refuses or fails. */
 const FAULT_OF_ENGINE: Partial<Record<EngineErrorCode, FaultName>> = {
@@ -27,13 +29,23 @@ const NOTHING = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 export interface StageSessionParts {
   shard: ServedShard
   lease: Lease
+  /** Of what this stage sends on; closed by whoever opened it, when the session is over. */
+  journal: Journal
   /** To the origin. */
   reply: (reply: StageReply) => void
-  openRelay: (next: NextStage, onLost: (error: Error) => void) => Promise<HiddenStateSink>
+  openRelay: (next: NextStage, handlers: RelayHandlers) => Promise<HiddenStateSink>
   /** Told once, when the session is over for whatever reason. */
   onEnd: (fault: ProtocolError | undefined) => void
   /** Milliseconds, monotonic. */
   now: () => number
+}
+
+/** Who steps come from, if not from the origin: the stage before. */
+export interface Feeder {
+  /** A replayed step was run. */
+  replayed(sequence: number): void
+  /** It is not needed any more. */
+  close(): void
 }
 
 /** A shard's part in one session: takes steps in order, runs them, hands them on. Any fault ends it. */
@@ -41,14 +53,15 @@ export class StageSession {
   readonly id: string
   readonly #open: Open
   readonly #parts: StageSessionParts
+  readonly #outlets: StageOutlets
   readonly #last: boolean
-  #next: HiddenStateSink | undefined
   #expected = 1
   #length = 0
   #inFlight = 0
-  #linking = false
   #ended = false
-  #feed: (() => void) | undefined
+  /** Whose steps came last, and who was admitted after that. */
+  #feeder: Feeder | undefined
+  #admitted: Feeder | undefined
   /** When something last came or went, for the sweep. */
   active: number
 
@@ -58,10 +71,9 @@ export class StageSession {
     this.id = open.session
     this.#last = open.leave === parts.shard.facts.layers
     this.active = parts.now()
-  }
-
-  get ended(): boolean {
-    return this.#ended
+    const { journal, openRelay } = parts
+    const reply = (message: StageReply): void => this.#reply(message)
+    this.#outlets = new StageOutlets({ journal, openRelay, reply, fail: error => this.fail(error) })
   }
 
   /** Does this secret allow a relay stream to send into this stage? */
@@ -69,51 +81,51 @@ export class StageSession {
     return secret.byteLength === this.#open.secret.byteLength && timingSafeEqual(secret, this.#open.secret)
   }
 
-  /** A relay stream feeds this stage from now on, the one before it no longer; `close` is called when it is not needed. */
-  fedBy(close: () => void): void {
-    this.#feed?.()
-    this.#feed = close
+  /** A relay stream may feed this stage; from its first step on the one before it does no longer. */
+  admit(feeder: Feeder): void {
+    this.#admitted?.close()
+    this.#admitted = feeder
   }
 
-  /** Where hidden states go from now on; answers `linked`, or a fault that leaves the session without a next stage. */
-  async link(next: NextStage | 'origin'): Promise<void> {
-    if (this.ended) return
+  /** Where hidden states go from now on; answers `linked`, or a fault that leaves the session as it was. */
+  async link(link: Link): Promise<void> {
+    if (this.#ended) return
     this.active = this.#parts.now()
     try {
-      this.#checkLink()
+      if (this.#last) throw new ProtocolError('MALFORMED', 'the stage with the head has no next stage')
+      await this.#outlets.link(link)
     } catch (error) {
       this.fail(error)
-      return
-    }
-    this.#next?.close()
-    this.#next = undefined
-    this.#linking = true
-    try {
-      const sink = next === 'origin' ? this.#throughOrigin() : await this.#parts.openRelay(next, this.#nextLost)
-      if (this.#ended) sink.close()
-      else this.#next = sink
-      this.#reply({ type: 'linked' })
-    } catch (error) {
-      this.#reply({ type: 'fault', fault: { code: 'UNREACHABLE', message: asError(error).message } })
-    } finally {
-      this.#linking = false
     }
   }
 
-  /** Runs one step; whoever sent it may be the origin or the stage before. */
-  receive(step: Step): void {
+  /** The next stage, fed through the origin, has run a replayed step. */
+  replayed(): void {
+    this.#outlets.replayed()
+  }
+
+  /** Another stage should take the place of this one, which leaves in so many milliseconds. */
+  askToMove(milliseconds: number): void {
+    this.#reply({ type: 'drain', milliseconds })
+  }
+
+  /** Runs one step; what was seen before is passed over. @param from undefined: the origin */
+  receive(step: Step, from?: Feeder): void {
     if (this.#ended) return
+    this.#feedBy(from)
     const arrived = (this.active = this.#parts.now())
+    // After a loss the stage before sends again what may not have come.
+    if (step.replay !== true && step.sequence < this.#expected) return
     try {
       this.#check(step)
     } catch (error) {
       this.fail(error)
       return
     }
-    this.#expected++
+    this.#expected = Math.max(this.#expected, step.sequence + 1)
     this.#length = step.position + step.rows
     this.#inFlight++
-    this.#run(step, arrived).catch((error: unknown) => this.fail(error))
+    this.#run(step, arrived, from).catch((error: unknown) => this.fail(error))
   }
 
   /** Frees everything. */
@@ -129,14 +141,16 @@ export class StageSession {
     this.#parts.reply({ type: 'fault', fault: { code: fault.code, message: fault.message } })
   }
 
-  #checkLink(): void {
-    if (this.#last) throw new ProtocolError('MALFORMED', 'the stage with the head has no next stage')
-    if (this.#linking) throw new ProtocolError('OUT_OF_ORDER', 'a link came before the one before it was answered')
+  #feedBy(from: Feeder | undefined): void {
+    if (from === undefined || from === this.#feeder) return
+    this.#feeder?.close()
+    this.#feeder = from
+    if (this.#admitted === from) this.#admitted = undefined
   }
 
-  #check({ sequence, position, rows, input }: Step): void {
+  #check({ sequence, position, rows, input, replay }: Step): void {
     const { start } = this.#parts.shard.facts.range
-    if (sequence !== this.#expected) {
+    if (replay !== true && sequence !== this.#expected) {
       throw new ProtocolError('OUT_OF_ORDER', `step ${sequence} came where ${this.#expected} was due`)
     }
     if (position > this.#length) {
@@ -151,12 +165,9 @@ export class StageSession {
     if ((input.kind === 'tokens') !== (start === 0)) {
       throw new ProtocolError('MALFORMED', `a stage that starts at layer ${start} cannot run ${input.kind}`)
     }
-    if (!this.#last && this.#next === undefined) {
-      throw new ProtocolError('OUT_OF_ORDER', 'a step came before this stage was told where to send its results')
-    }
   }
 
-  async #run(step: Step, arrived: number): Promise<void> {
+  async #run(step: Step, arrived: number, from: Feeder | undefined): Promise<void> {
     const { position, rows, want, input } = step
     const { leave, dtype } = this.#open
     const result = await this.#parts.lease.step({
@@ -170,36 +181,26 @@ export class StageSession {
     this.#inFlight--
     if (this.#ended) return
     const now = (this.active = this.#parts.now())
+    if (step.replay === true) this.#acknowledge(step, from)
     this.#emit(step, result, { queued: result.queued, computed: result.computed, handled: now - arrived })
+  }
+
+  #acknowledge({ sequence }: Step, from: Feeder | undefined): void {
+    if (from === undefined) this.#reply({ type: 'replayed', sequence })
+    else from.replayed(sequence)
   }
 
   #emit(step: Step, { hidden, candidates }: EngineStepResult, timing: Timing): void {
     const timings = [...step.timings, timing]
     const { sequence } = step
     if (this.#last) {
-      this.#reply({ type: 'result', result: { sequence, rows: candidates, timings } })
+      if (step.replay !== true) this.#reply({ type: 'result', result: { sequence, rows: candidates, timings } })
       return
     }
     if (hidden === undefined) throw new ProtocolError('ENGINE_FAILED', 'the engine gave no hidden states')
-    if (this.#next === undefined) throw new ProtocolError('OUT_OF_ORDER', 'a link came while a step was under way')
-    this.#forward(this.#next, { ...step, input: { kind: 'hidden', dtype: this.#open.dtype, bytes: hidden }, timings })
-  }
-
-  #forward(next: HiddenStateSink, step: Step): void {
-    try {
-      next.send(step)
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error
-      this.#nextLost(asError(error))
-    }
-  }
-
-  #throughOrigin(): HiddenStateSink {
-    return { send: step => this.#reply({ type: 'forward', step }), close: () => undefined }
-  }
-
-  readonly #nextLost = (error: Error): void => {
-    this.fail(new ProtocolError('STAGE_LOST', `the next stage is gone: ${error.message}`, { cause: error }))
+    const input = { kind: 'hidden' as const, dtype: this.#open.dtype, bytes: hidden }
+    this.#parts.journal.append({ ...step, input, timings })
+    this.#outlets.pump()
   }
 
   #reply(reply: StageReply): void {
@@ -209,8 +210,9 @@ export class StageSession {
   #finish(fault: ProtocolError | undefined): void {
     if (this.#ended) return
     this.#ended = true
-    this.#next?.close()
-    this.#feed?.()
+    this.#outlets.close()
+    this.#feeder?.close()
+    this.#admitted?.close()
     void this.#parts.lease.release()
     this.#parts.onEnd(fault)
   }

@@ -7,6 +7,7 @@ import {
   decodeStageRequest,
   encodeRelayReply,
   encodeStageReply,
+  endsSession,
   type RelayRequest,
   type StageReply
 } from '../../protocol/stage.js'
@@ -19,7 +20,7 @@ export function serveStage(host: StageHost): (stream: Stream, connection: Connec
   return async (stream, connection) => {
     const reply = (message: StageReply): void => {
       served.send(encodeStageReply(message))
-      if (message.type === 'fault' && message.fault.code !== 'UNREACHABLE') served.finish()
+      if (message.type === 'fault' && endsSession(message.fault)) served.finish()
     }
     const port = host.connect(connection.remotePeer.toString(), reply)
     const served = new ServedStream(stream, {
@@ -41,15 +42,19 @@ export function serveStage(host: StageHost): (stream: Stream, connection: Connec
 export function serveRelay(host: StageHost): (stream: Stream) => Promise<void> {
   return async stream => {
     let session: StageSession | undefined
+    const feeder = {
+      replayed: (sequence: number) => served.send(encodeRelayReply({ type: 'replayed', sequence })),
+      close: () => served.finish()
+    }
     const receive = (request: RelayRequest): void => {
       if (request.type === 'step') {
         if (session === undefined) throw new ProtocolError('UNAUTHORIZED', 'a step before the session was named')
-        session.receive(request.step)
+        session.receive(request.step, feeder)
         return
       }
       if (session !== undefined) throw new ProtocolError('MALFORMED', 'a second open on one stream')
       session = host.admit(request.session, request.secret)
-      session.fedBy(() => served.finish())
+      session.admit(feeder)
       served.send(encodeRelayReply({ type: 'linked' }))
     }
     const served = new ServedStream(stream, {

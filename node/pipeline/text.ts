@@ -14,6 +14,7 @@ export class TextStream {
   readonly #decoder = new TextDecoder('utf-8')
   readonly #stops: readonly string[]
   #held = ''
+  #stopped = false
 
   constructor(stops: readonly string[] = []) {
     this.#stops = stops.filter(stop => stop.length > 0)
@@ -26,6 +27,7 @@ export class TextStream {
 
   /** What is still held back, at the end of the answer. */
   end(): string {
+    if (this.#stopped) return ''
     this.#held += this.#decoder.decode()
     return this.#release(this.#held.length).text
   }
@@ -36,6 +38,7 @@ export class TextStream {
     const until = stopped ? Math.min(...found) : end
     const text = this.#held.slice(0, until)
     this.#held = stopped ? '' : this.#held.slice(until)
+    this.#stopped ||= stopped
     return { text, stopped }
   }
 

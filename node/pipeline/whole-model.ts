@@ -4,7 +4,8 @@ import { describeModel } from '../models/description.js'
 import { readGguf } from '../models/gguf.js'
 import { answer } from './answer.js'
 import { promptTokens, samplingOptions } from './request.js'
-import type { RingSession, StepRequest } from './ring-session.js'
+import type { RingSession } from './ring-session.js'
+import type { StepAnswer, StepRequest } from './session-types.js'
 import { ServedShard, type Lease } from './served-shard.js'
 
 /** Rows in one decode; as many as a node's default. */
@@ -62,7 +63,7 @@ export class WholeModel {
   }
 
   #session(lease: Lease): Pick<RingSession, 'step' | 'rowsPerStep'> {
-    const step = async ({ tokens, position, want }: StepRequest): ReturnType<RingSession['step']> => {
+    const step = async ({ tokens, position, want }: StepRequest): Promise<StepAnswer> => {
       const rows = tokens.length
       const result = await lease.step({ tokens, position, rows, leave: this.#layers, dtype: 'f32', want })
       return { rows: result.candidates, timings: [], elapsed: result.computed }

@@ -1,6 +1,6 @@
 import { chained, follows } from './chain.js'
 import { missingLayers } from './coverage.js'
-import type { RoutePlan, RouteRequest, RouteShard, RouteStage } from './types.js'
+import type { RoutePlan, RouteRequest, RouteSegment, RouteShard, RouteStage } from './types.js'
 
 type Refusal = Extract<RoutePlan, { kind: 'blocked' }>['reasons'][number]
 type Reason = Refusal['reason']
@@ -38,22 +38,25 @@ function cheapest(request: RouteRequest, shards: readonly RouteShard[]): Way | u
     const tail = tailFrom(request, shard, tails)
     if (tail !== undefined) tails.push(tail)
   }
+  const { start, before } = segmentOf(request)
   return tails
-    .filter(tail => tail.shard.start === 0)
-    .map(next => ({ seconds: originLeg(request, next.shard) + next.seconds, stages: next.stages, next }))
+    .filter(({ shard }) => shard.start === start && shard.peer !== before)
+    .map(next => ({ seconds: outerLeg(request, before, next.shard) + next.seconds, stages: next.stages, next }))
     .reduce<Way | undefined>((best, way) => (better(way, best) ? way : best), undefined)
 }
 
 /** The best way on from a shard, given the best one from every shard that starts later. */
 function tailFrom(request: RouteRequest, shard: RouteShard, later: readonly Tail[]): Tail | undefined {
   let best: Tail | undefined
-  if (shard.end === request.layers) {
-    const seconds = compute(shard, shard.end) + originLeg(request, shard)
-    best = { shard, leave: shard.end, seconds, stages: 1, next: undefined }
+  const { end, after } = segmentOf(request)
+  if (shard.start < end && shard.end >= end && shard.peer !== after) {
+    const seconds = compute(shard, end) + outerLeg(request, after, shard)
+    best = { shard, leave: end, seconds, stages: 1, next: undefined }
   }
   for (const next of later) {
     if (!follows(shard, next.shard)) continue
     const leave = next.shard.start
+    if (leave >= end) continue
     const seconds = compute(shard, leave) + leg(request, shard, next.shard) + next.seconds
     const tail = { shard, leave, seconds, stages: next.stages + 1, next }
     if (better(tail, best)) best = tail
@@ -79,6 +82,16 @@ function compute({ start, secondsPerLayer, queue }: RouteShard, leave: number): 
 
 function leg({ latency, hopSeconds }: RouteRequest, from: RouteShard, to: RouteShard): number {
   return (latency(from.peer, to.peer) ?? from.originLatency + to.originLatency) + hopSeconds
+}
+
+/** Between a shard at one end of the segment and the stage that stays there, or the origin. */
+function outerLeg(request: RouteRequest, neighbour: string | undefined, shard: RouteShard): number {
+  if (neighbour === undefined) return originLeg(request, shard)
+  return (request.latency(neighbour, shard.peer) ?? shard.originLatency) + request.hopSeconds
+}
+
+function segmentOf({ segment, layers }: RouteRequest): RouteSegment {
+  return segment ?? { start: 0, end: layers }
 }
 
 function originLeg({ hopSeconds }: RouteRequest, { local, originLatency }: RouteShard): number {

@@ -17,9 +17,20 @@ export interface RouteShard {
   local: boolean
 }
 
+/** The part of a route that is looked for: all of it, or what is to be put between two stages that stay. */
+export interface RouteSegment {
+  start: number
+  end: number
+  /** Peers of the stages that stay; undefined: the origin. */
+  before?: string | undefined
+  after?: string | undefined
+}
+
 export interface RouteRequest {
   /** Layers of the whole model. */
   layers: number
+  /** The whole model, unless said otherwise. */
+  segment?: RouteSegment
   /** Layers before which the model may be cut. */
   cuts: number[]
   shards: RouteShard[]

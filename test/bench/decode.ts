@@ -12,6 +12,8 @@ import { twoNodes, type TwoNodes } from './two-nodes.js'
 
 const ignore = (): void => undefined
 const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+/** One on the origin's own node, one on the other. */
+const STAGES = 2
 const GREEDY = { rows: 1, candidates: 1, ids: [], logSumExp: false }
 const PROMPT = 32
 /** Tokens of each turn that do not count. */
@@ -62,7 +64,7 @@ export async function bench(args: string[]): Promise<void> {
     wholeTokens.push(...b)
   }
   // The first stage is on the origin's own node: one way to each further stage, and one back.
-  const hops = nodes.stages.length
+  const hops = STAGES
   const hop = meshTokens.map(({ elapsed, computed }) => (elapsed - computed) / hops)
   const result = {
     model: nodes.manifest.name,
@@ -120,9 +122,10 @@ async function layersOf(file: string): Promise<{ layers: number }> {
   return describeModel(await readGguf(file))
 }
 
-function meshTurn({ id, manifest, stages, session }: TwoNodes, dtype: 'f16' | 'f32'): Turn {
+function meshTurn({ id, manifest, session }: TwoNodes, dtype: 'f16' | 'f32'): Turn {
   return async tokens => {
-    const plan = { manifest: id, vocabulary: manifest.vocabulary, stages, context: CONTEXT / 2, dtype }
+    const { layers, vocabulary } = manifest
+    const plan = { manifest: id, layers, vocabulary, context: CONTEXT / 2, dtype }
     const ring = await RingSession.open(session, plan, { signal: new AbortController().signal })
     try {
       return await greedily(tokens, manifest.vocabulary, async (ids, position) => {

@@ -4,6 +4,7 @@ import { buildManifest, manifestId } from '../../node/models/manifest.js'
 import { ModelStore } from '../../node/models/store.js'
 import type { Manifest } from '../../node/models/types.js'
 import { writeShard } from '../../node/models/shard-writer.js'
+import { PipelineError } from '../../node/pipeline/errors.js'
 import { openRelay } from '../../node/pipeline/relay-link.js'
 import { ShardRegistry } from '../../node/pipeline/shard-registry.js'
 import { localStage, remoteStage } from '../../node/pipeline/stage-channel.js'
@@ -11,7 +12,8 @@ import { StageHost } from '../../node/pipeline/stage-host.js'
 import { EngineProcess } from '../../node/engine/engine.js'
 import { ENGINE_CHILD } from '../support/engine.js'
 import { temporaryFolder } from '../support/temporary.js'
-import type { RingSessionParts, SessionStage } from '../../node/pipeline/ring-session.js'
+import type { RingSessionParts } from '../../node/pipeline/ring-session.js'
+import type { SessionStage } from '../../node/pipeline/session-types.js'
 import { createIdentity } from '../../node/swarm/identity.js'
 import { createMembership, saveMembership, type Membership } from '../../node/swarm/membership.js'
 import { SwarmNode } from '../../node/swarm/swarm.js'
@@ -26,7 +28,6 @@ const LOAD_LIMIT = 300_000
 export interface TwoNodes extends AsyncDisposable {
   manifest: Manifest
   id: string
-  stages: SessionStage[]
   /** The origin: it is the first node. */
   session: RingSessionParts
 }
@@ -59,7 +60,12 @@ export async function twoNodes(settings: TwoNodesSettings): Promise<TwoNodes> {
       await other[Symbol.asyncDispose]()
     }
     const { session, stage } = here
-    return { manifest, id, stages: [stage, second], session, [Symbol.asyncDispose]: close }
+    const planner = {
+      find: () => [stage, second],
+      lookAround: () => Promise.resolve(false),
+      explain: (_: unknown, failure?: PipelineError) => failure ?? new PipelineError('NO_ROUTE', 'no other nodes')
+    }
+    return { manifest, id, session: { ...session, planner }, [Symbol.asyncDispose]: close }
   } catch (error) {
     await other[Symbol.asyncDispose]()
     throw error
@@ -69,7 +75,7 @@ export async function twoNodes(settings: TwoNodesSettings): Promise<TwoNodes> {
 /** The parts of a daemon that answer and compute, in this process. */
 async function nodeHere(
   settings: TwoNodesSettings & { manifest: Manifest; membership: Membership }
-): Promise<{ session: RingSessionParts; stage: SessionStage } & AsyncDisposable> {
+): Promise<{ session: Omit<RingSessionParts, 'planner'>; stage: SessionStage } & AsyncDisposable> {
   const { file, cut, threads, context, manifest, membership } = settings
   const { architecture, layers } = manifest
   const folder = await temporaryFolder()
@@ -96,11 +102,11 @@ async function nodeHere(
     const now = (): number => performance.now()
     const host = new StageHost({
       shards,
-      openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost),
+      openRelay: async (next, handlers) => openRelay({ swarm }, next, handlers),
       now
     })
     await swarm.start()
-    const session: RingSessionParts = {
+    const session: Omit<RingSessionParts, 'planner'> = {
       openChannel: async (stage, handlers, options) =>
         stage.local ? localStage(host, swarm.peer, handlers) : remoteStage({ swarm }, stage, handlers, options),
       ping: async (peer, options) => swarm.ping(peer, options),

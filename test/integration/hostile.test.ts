@@ -81,7 +81,10 @@ const step = (changes: Partial<Step> = {}): Step => ({
   ...changes
 })
 const stageStep = (changes?: Partial<Step>): Uint8Array => encodeStageRequest({ type: 'step', step: step(changes) })
-const link = encodeStageRequest({ type: 'link', next: 'origin' })
+const link = encodeStageRequest({
+  type: 'link',
+  link: { next: 'origin', liveFrom: 1, replay: undefined, aside: false }
+})
 const hidden = (value: number): Step['input'] => ({
   kind: 'hidden',
   dtype: 'f32',
@@ -100,7 +103,6 @@ describe('the stage protocol', () => {
     ["layers of another node's", 0, 'UNKNOWN_MODEL', () => [open(1)]],
     ['more context than there is', 0, 'CONTEXT_FULL', () => [open(0, { context: 100_000 })]],
     ['a second open', 0, 'MALFORMED', () => [open(0), open(0)]],
-    ['a step before it is linked', 0, 'OUT_OF_ORDER', () => [open(0), stageStep()]],
     ['a step out of order', 0, 'OUT_OF_ORDER', () => [open(0), link, stageStep({ sequence: 3 })]],
     ['a gap in the positions', 0, 'OUT_OF_ORDER', () => [open(0), link, stageStep({ position: 7 })]],
     ['a position outside what it reserved', 1, 'OUT_OF_ORDER', () => [open(1), stageStep({ position: 64 })]],

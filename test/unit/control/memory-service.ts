@@ -38,7 +38,8 @@ const STATS = {
   tokensPerSecond: 1,
   stages: [],
   networkMs: 0,
-  seed: 1
+  seed: 1,
+  recoveries: 0
 }
 
 /** A control service that answers from memory: what it was asked is there to look at. */

@@ -170,7 +170,7 @@ describe('the stage protocol', () => {
   })
 
   it.each([
-    ['a frame that comes again', 'OUT_OF_ORDER', [hiddenStep(1, 0, [1, 2, 3, 4]), hiddenStep(1, 0, [1, 2, 3, 4])]],
+    ['a frame out of turn', 'OUT_OF_ORDER', [hiddenStep(1, 0, [1, 2, 3, 4]), hiddenStep(3, 1, [1, 2, 3, 4])]],
     ['NaN', 'NOT_FINITE', [hiddenStep(1, 0, [1, NaN, 3, 4])]],
     ['infinity', 'NOT_FINITE', [hiddenStep(1, 0, [1, -Infinity, 3, 4])]],
     ['the width of another model', 'MALFORMED', [{ ...hiddenStep(1, 0, [1, 2, 3, 4]), rows: 2 }]],

@@ -88,7 +88,7 @@ async function swarm(ranges: Record<string, [number, number]>) {
     }
   })
   const library = { header: () => Promise.resolve(stored) }
-  const origin = new Origin({ directory, library, tokenizers: cache, session: mesh.parts })
+  const origin = new Origin({ directory, library, tokenizers: cache, session: mesh.parts([]) })
   return { mesh, directory, origin, tokenizers }
 }
 

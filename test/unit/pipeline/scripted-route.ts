@@ -1,5 +1,7 @@
 import { type StageReply, type StageRequest } from '../../../protocol/stage.js'
-import { RingSession, type RingSessionParts, type SessionPlan } from '../../../node/pipeline/ring-session.js'
+import { PipelineError } from '../../../node/pipeline/errors.js'
+import { RingSession, type RingSessionParts } from '../../../node/pipeline/ring-session.js'
+import type { RoutePlanner, SessionPlan, SessionStage } from '../../../node/pipeline/session-types.js'
 import type { StageChannelHandlers } from '../../../node/pipeline/stage-channel.js'
 import { VOCABULARY } from './layer-engine.js'
 import { MANIFEST } from './toy-mesh.js'
@@ -45,13 +47,17 @@ export function scriptedRoute(
       pings.push(peer)
       return ping.run(peer, signal)
     },
-    now: () => performance.now()
+    now: () => performance.now(),
+    planner: fixedRoute(() => route)
   }
-  const route = Array.from({ length: count }, (_, i) => ({ start: 2 * i, end: 2 * i + 2, leave: 2 * i + 2 }))
+  const route = Array.from({ length: count }, (_, i): SessionStage => ({
+    ...{ start: 2 * i, end: 2 * i + 2, leave: 2 * i + 2 },
+    ...{ peer: `peer ${i}`, local: false, addresses: [] }
+  }))
   const plan: SessionPlan = {
     manifest: MANIFEST,
     vocabulary: VOCABULARY,
-    stages: route.map((stage, i) => ({ ...stage, peer: `peer ${i}`, local: false, addresses: [] })),
+    layers: 2 * count,
     context: 128,
     dtype: 'f16'
   }
@@ -63,6 +69,20 @@ export function scriptedRoute(
   return { stages, pings, ping, parts, plan, stage }
 }
 
+/** Nobody else can take a stage's place. */
+export function fixedRoute(route: () => SessionStage[]): RoutePlanner {
+  let found = false
+  return {
+    find: () => {
+      if (found) return undefined
+      found = true
+      return route()
+    },
+    lookAround: () => Promise.resolve(false),
+    explain: (_, failure) => failure ?? new PipelineError('NO_ROUTE', 'nobody')
+  }
+}
+
 /** What an honest stage answers to `open` and `link`. */
 export function obliging(request: StageRequest): StageReply | undefined {
   if (request.type === 'open') return { type: 'opened', rowsPerStep: 8 }
@@ -71,7 +91,7 @@ export function obliging(request: StageRequest): StageReply | undefined {
 
 /** Where two stages do not reach each other. */
 export function starOnly(request: StageRequest): StageReply | undefined {
-  if (request.type !== 'link' || request.next === 'origin') return obliging(request)
+  if (request.type !== 'link' || request.link.next === 'origin') return obliging(request)
   return { type: 'fault', fault: { code: 'UNREACHABLE', message: 'no way' } }
 }
 

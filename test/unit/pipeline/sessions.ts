@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../../protocol/protocol-error.js'
-import type { Open, StageReply } from '../../../protocol/stage.js'
+import type { Link, NextStage, Open, StageReply } from '../../../protocol/stage.js'
 import type { Step, Want } from '../../../protocol/step.js'
-import type { HiddenStateSink, RelayTarget } from '../../../node/pipeline/relay-link.js'
+import type { HiddenStateSink, RelayHandlers } from '../../../node/pipeline/relay-link.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
 import { StageHost, type StagePort } from '../../../node/pipeline/stage-host.js'
 import { LayerEngine, WIDTH } from './layer-engine.js'
@@ -17,6 +17,11 @@ export function open(changes: Partial<Open> = {}): Open {
   const session = (++opened).toString(16).padStart(32, '0')
   const secret = new Uint8Array(32).fill(opened)
   return { session, manifest: MANIFEST, start: 0, leave: LAYERS, secret, dtype: 'f32', context: 32, ...changes }
+}
+
+/** Where a stage sends its hidden states, from the first step on. */
+export function link(next: NextStage | 'origin', changes: Partial<Link> = {}): Link {
+  return { next, liveFrom: 1, replay: undefined, aside: false, ...changes }
 }
 
 export function tokenStep(sequence: number, position: number, tokens: number[], want = WANT_ONE): Step {
@@ -36,7 +41,7 @@ export interface HostBench {
   shards: ShardRegistry
   host: StageHost
   clock: { now: number }
-  relays: { target: RelayTarget; sent: Step[]; closed: boolean; lose: (error: Error) => void }[]
+  relays: { target: NextStage; sent: Step[]; closed: boolean; lose: (error: Error) => void; replayed: () => void }[]
   /** Throw here to be unreachable. */
   beforeRelay: { run: () => unknown }
 }
@@ -50,9 +55,9 @@ export async function hostBench(
   const relays: HostBench['relays'] = []
   const clock = { now: 1_000 }
   const beforeRelay: HostBench['beforeRelay'] = { run: () => undefined }
-  const openRelay = async (target: RelayTarget, lose: (error: Error) => void): Promise<HiddenStateSink> => {
+  const openRelay = async (target: NextStage, { onLost, onReplayed }: RelayHandlers): Promise<HiddenStateSink> => {
     await beforeRelay.run()
-    const relay = { target, sent: [] as Step[], closed: false, lose }
+    const relay = { target, sent: [] as Step[], closed: false, lose: onLost, replayed: onReplayed }
     relays.push(relay)
     return { send: step => relay.sent.push(step), close: () => (relay.closed = true) }
   }

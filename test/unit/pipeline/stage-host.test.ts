@@ -6,7 +6,7 @@ import {
   STEP_MS,
   SWEEP_MS
 } from '../../../node/pipeline/constants.js'
-import { connect, hostBench, open, settled, tokenStep } from './sessions.js'
+import { connect, hostBench, link, open, settled, tokenStep } from './sessions.js'
 
 const MANY = { context: 1_000_000, sequences: 2_000, batch: 64 }
 
@@ -58,7 +58,7 @@ describe('StageHost', () => {
 
   it.each([
     { type: 'step' as const, step: tokenStep(1, 0, [1]) },
-    { type: 'link' as const, next: 'origin' as const },
+    { type: 'link' as const, link: link('origin') },
     { type: 'close' as const }
   ])('refuses $type before open', async request => {
     const { host } = await hostBench()

@@ -34,7 +34,7 @@ describe('a relay to the next stage', () => {
     const { swarm } = await peer((frame, far) => {
       if (received.push(frame) === 1) LINKED(frame, far)
     })
-    const relay = await openRelay({ swarm }, TARGET, () => undefined)
+    const relay = await openRelay({ swarm }, TARGET, { onLost: vi.fn(), onReplayed: vi.fn() })
     relay.send(hiddenStep(1, 0, [1, 2, 3, 4]))
     await vi.waitFor(() => expect(received).toHaveLength(2))
     const { session, secret } = TARGET
@@ -50,7 +50,7 @@ describe('a relay to the next stage', () => {
   ])('is refused with %s, which is no loss of a stage', async (_, onFrame, error) => {
     const onLost = vi.fn()
     const { near, swarm } = await peer(onFrame)
-    await expect(openRelay({ swarm }, TARGET, onLost)).rejects.toMatchObject(error)
+    await expect(openRelay({ swarm }, TARGET, { onLost, onReplayed: vi.fn() })).rejects.toMatchObject(error)
     await settled()
     expect(near.status).not.toBe('open')
     expect(onLost).not.toHaveBeenCalled()
@@ -60,7 +60,9 @@ describe('a relay to the next stage', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     const onLost = vi.fn()
     const { near, swarm } = await peer(() => undefined)
-    const refused = expect(openRelay({ swarm }, TARGET, onLost)).rejects.toMatchObject({ code: 'DEADLINE' })
+    const refused = expect(openRelay({ swarm }, TARGET, { onLost, onReplayed: vi.fn() })).rejects.toMatchObject({
+      code: 'DEADLINE'
+    })
     await vi.advanceTimersByTimeAsync(LINK_MS)
     await refused
     expect(near.status).toBe('aborted')
@@ -77,7 +79,7 @@ describe('a relay to the next stage', () => {
   ])('tells once that the stage is lost when it %s later', async (_, attack) => {
     const onLost = vi.fn()
     const { far, swarm } = await peer(LINKED)
-    const relay = await openRelay({ swarm }, TARGET, onLost)
+    const relay = await openRelay({ swarm }, TARGET, { onLost, onReplayed: vi.fn() })
     attack(far)
     await vi.waitFor(() => expect(onLost).toHaveBeenCalledTimes(1))
     relay.close()
@@ -88,7 +90,7 @@ describe('a relay to the next stage', () => {
   it('is no loss when it is closed here', async () => {
     const onLost = vi.fn()
     const { far, swarm } = await peer(LINKED)
-    const relay = await openRelay({ swarm }, TARGET, onLost)
+    const relay = await openRelay({ swarm }, TARGET, { onLost, onReplayed: vi.fn() })
     relay.close()
     await far.closed
     expect(onLost).not.toHaveBeenCalled()
@@ -97,7 +99,7 @@ describe('a relay to the next stage', () => {
   it('gives up a stage that takes hidden states and does not read them', async () => {
     const onLost = vi.fn()
     const { far, swarm } = await peer(LINKED)
-    const relay = await openRelay({ swarm }, TARGET, onLost)
+    const relay = await openRelay({ swarm }, TARGET, { onLost, onReplayed: vi.fn() })
     far.pause()
     const step = hiddenStep(1, 0, new Array<number>(500_000).fill(1))
     const wide = { ...step, rows: 125 }

@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { MAX_STEPS_IN_FLIGHT } from '../../../node/pipeline/constants.js'
 import { greedyAnswer, WIDTH } from './layer-engine.js'
-import { connect, hiddenStep, hostBench, open, refusalOf, settled, tokenStep, WANT_NOTHING } from './sessions.js'
+import { connect, hiddenStep, hostBench, link, open, refusalOf, settled, tokenStep, WANT_NOTHING } from './sessions.js'
 import { LAYERS } from './toy-mesh.js'
 
-const NEXT = { peer: 'next', addresses: [], secret: new Uint8Array(32) }
+const NEXT = { peer: 'next', addresses: [], secret: new Uint8Array(32), session: 'ef'.repeat(16) }
 
 /** A stage with layers 0 to 3 of 6, opened by an origin. */
 async function firstStage() {
@@ -59,7 +59,7 @@ describe('a stage with the head', () => {
 
   it('has no next stage', async () => {
     const { port, faults } = await wholeStage()
-    port.receive({ type: 'link', next: 'origin' })
+    port.receive({ type: 'link', link: link('origin') })
     expect(faults).toEqual(['MALFORMED'])
   })
 })
@@ -67,7 +67,6 @@ describe('a stage with the head', () => {
 describe('a step that cannot be right', () => {
   const cases: [string, string, ReturnType<typeof tokenStep>[]][] = [
     ['that skips a sequence number', 'OUT_OF_ORDER', [tokenStep(2, 0, [1])]],
-    ['that comes twice', 'OUT_OF_ORDER', [tokenStep(1, 0, [1]), tokenStep(1, 0, [1])]],
     ['that leaves a gap', 'OUT_OF_ORDER', [tokenStep(1, 0, [1]), tokenStep(2, 2, [1])]],
     ['that goes beyond the reserved context', 'CONTEXT_FULL', [tokenStep(1, 0, new Array<number>(33).fill(1))]],
     ['with hidden states at layer 0', 'MALFORMED', [hiddenStep(1, 0, new Array<number>(WIDTH).fill(1))]],
@@ -128,7 +127,7 @@ describe('a stage before the head', () => {
     const bench = await hostBench({ start: 0, end: 3 })
     const { port } = connect(bench.host)
     port.receive({ type: 'open', open: open({ leave: 2, dtype: 'f16' }) })
-    port.receive({ type: 'link', next: NEXT })
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
     port.receive({ type: 'step', step: tokenStep(1, 0, [5, 6]) })
     await settled()
@@ -140,10 +139,14 @@ describe('a stage before the head', () => {
     expect(bench.engine.steps[0]).toMatchObject({ leave: 2, want: { rows: 0 } })
   })
 
-  it('takes no step before it was linked', async () => {
-    const { port, faults } = await firstStage()
-    port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
-    expect(faults).toEqual(['OUT_OF_ORDER'])
+  it('keeps what comes out before it is linked, and sends it then', async () => {
+    const { port, faults, relays } = await firstStage()
+    port.receive({ type: 'step', step: tokenStep(1, 0, [1, 2]) })
+    await settled()
+    port.receive({ type: 'link', link: link(NEXT) })
+    await settled()
+    expect(relays[0]?.sent).toMatchObject([{ sequence: 1, position: 0, rows: 2 }])
+    expect(faults).toEqual([])
   })
 
   it('stays usable when the next stage cannot be reached, through the origin', async () => {
@@ -151,10 +154,10 @@ describe('a stage before the head', () => {
     beforeRelay.run = () => {
       throw new Error('no way there')
     }
-    port.receive({ type: 'link', next: NEXT })
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
     expect(replies.at(-1)).toEqual({ type: 'fault', fault: { code: 'UNREACHABLE', message: 'no way there' } })
-    port.receive({ type: 'link', next: 'origin' })
+    port.receive({ type: 'link', link: link('origin') })
     port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
     await settled()
     expect(replies.slice(-2)).toMatchObject([{ type: 'linked' }, { type: 'forward', step: { sequence: 1 } }])
@@ -163,9 +166,9 @@ describe('a stage before the head', () => {
 
   it('closes the old relay when it is linked again, and does not mistake that for a loss', async () => {
     const { port, faults, relays } = await firstStage()
-    port.receive({ type: 'link', next: NEXT })
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
-    port.receive({ type: 'link', next: { ...NEXT, peer: 'other' } })
+    port.receive({ type: 'link', link: link({ ...NEXT, peer: 'other' }) })
     await settled()
     expect(relays.map(({ target, closed }) => [target.peer, closed])).toEqual([
       ['next', true],
@@ -181,8 +184,9 @@ describe('a stage before the head', () => {
     const { port, faults, relays, beforeRelay } = await firstStage()
     const gate = Promise.withResolvers<undefined>()
     beforeRelay.run = () => gate.promise
-    port.receive({ type: 'link', next: NEXT })
-    port.receive({ type: 'link', next: NEXT })
+    port.receive({ type: 'link', link: link(NEXT) })
+    port.receive({ type: 'link', link: link(NEXT) })
+    await settled()
     expect(faults).toEqual(['OUT_OF_ORDER'])
     gate.resolve(undefined)
     await settled()
@@ -192,43 +196,49 @@ describe('a stage before the head', () => {
   it('dials nobody for a session that has ended', async () => {
     const { port, relays } = await firstStage()
     port.receive({ type: 'step', step: tokenStep(7, 0, [1]) })
-    for (let i = 0; i < 10; i++) port.receive({ type: 'link', next: NEXT })
+    for (let i = 0; i < 10; i++) port.receive({ type: 'link', link: link(NEXT) })
     await settled()
     expect(relays).toEqual([])
   })
 
-  it('says so when a step comes out while it is being linked anew, instead of losing it', async () => {
-    const { port, faults, beforeRelay } = await firstStage()
-    port.receive({ type: 'link', next: NEXT })
+  it('keeps what comes out while it is linked anew', async () => {
+    const { port, faults, relays, beforeRelay } = await firstStage()
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
+    const gate = Promise.withResolvers<undefined>()
+    beforeRelay.run = () => gate.promise
+    port.receive({ type: 'link', link: link({ ...NEXT, session: '02'.repeat(16) }) })
     port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
-    beforeRelay.run = () => new Promise(() => undefined)
-    port.receive({ type: 'link', next: NEXT })
     await settled()
-    expect(faults).toEqual(['OUT_OF_ORDER'])
+    gate.resolve(undefined)
+    await settled()
+    expect(relays.map(({ sent }) => sent.length)).toEqual([0, 1])
+    expect(faults).toEqual([])
   })
 
-  it('tells of a lost next stage, also when sending is what shows it', async () => {
-    const lost = await firstStage()
-    lost.port.receive({ type: 'link', next: NEXT })
+  it('tells of a lost next stage, also when sending is what shows it, and goes on once it is linked anew', async () => {
+    const stage = await firstStage()
+    const { port, relays } = stage
+    const unlinked = (): number => stage.replies.filter(({ type }) => type === 'unlinked').length
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
-    lost.relays[0]?.lose(new Error('reset'))
-    expect(lost.faults).toEqual(['STAGE_LOST'])
-
-    const sending = await firstStage()
-    sending.port.receive({ type: 'link', next: NEXT })
+    relays[0]?.lose(new Error('reset'))
+    expect(unlinked()).toBe(1)
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
-    const [relay] = sending.relays
-    if (relay !== undefined) relay.sent.push = () => raise(new Error('the stream is closed'))
-    sending.port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
+    if (relays[1] !== undefined) relays[1].sent.push = () => raise(new Error('the stream is closed'))
+    port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
     await settled()
-    expect(sending.faults).toEqual(['STAGE_LOST'])
-    expect(sending.host.sessions).toBe(0)
+    expect(unlinked()).toBe(2)
+    port.receive({ type: 'link', link: link(NEXT) })
+    await settled()
+    expect(relays[2]?.sent).toMatchObject([{ sequence: 1 }])
+    expect([stage.faults, stage.host.sessions]).toEqual([[], 1])
   })
 
   it('frees its sequence only when the step under way is done, and closes its relay at once', async () => {
     const { port, engine, shards, relays } = await firstStage()
-    port.receive({ type: 'link', next: NEXT })
+    port.receive({ type: 'link', link: link(NEXT) })
     await settled()
     const gate = Promise.withResolvers<undefined>()
     engine.beforeStep = () => gate.promise

@@ -25,6 +25,12 @@ describe('text of an answer', () => {
     expect(stream.end()).toBe('')
   })
 
+  it('ends with nothing after a stop string, also where a character was unfinished', () => {
+    const stream = new TextStream(['ab'])
+    expect(stream.push(Uint8Array.of(...bytes('ab'), ...bytes('é').subarray(0, 1))).stopped).toBe(true)
+    expect(stream.end()).toBe('')
+  })
+
   it('gives out what only looked like a stop string', () => {
     const stream = new TextStream(['abc'])
     expect(stream.push(bytes('xab')).text).toBe('x')

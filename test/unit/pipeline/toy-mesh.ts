@@ -2,7 +2,10 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { RELAY_PROTOCOL } from '../../../protocol/ids.js'
 import type { LayerRange } from '../../../node/models/types.js'
 import { openRelay } from '../../../node/pipeline/relay-link.js'
-import type { RingSessionParts, SessionPlan, SessionStage } from '../../../node/pipeline/ring-session.js'
+import { PipelineError } from '../../../node/pipeline/errors.js'
+import type { RingSessionParts } from '../../../node/pipeline/ring-session.js'
+import type { Reroute, RoutePlanner, SessionPlan, SessionStage } from '../../../node/pipeline/session-types.js'
+import { planRoute } from '../../../node/scheduler/routing.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
 import { localStage, remoteStage } from '../../../node/pipeline/stage-channel.js'
 import { StageHost } from '../../../node/pipeline/stage-host.js'
@@ -47,6 +50,12 @@ export class ToyMesh {
   /** Which streams fail to open. */
   unreachable: (stream: Pick<OpenStream, 'from' | 'to' | 'protocol'>) => boolean = () => false
   readonly pinged: string[] = []
+  readonly reroutes: Reroute[] = []
+  /** Nodes that the directory does not show. */
+  readonly hidden = new Set<string>()
+  readonly #dead = new Set<string>()
+  /** Told when nobody is found; true: look again. */
+  lookAround: (attempt: number) => Promise<boolean> = () => Promise.resolve(false)
   ping: (peer: string) => Promise<unknown> = () => Promise.resolve(0.001)
   now: () => number = () => performance.now()
 
@@ -55,7 +64,7 @@ export class ToyMesh {
     const shards = new ShardRegistry({ engine }, { context, sequences, batch })
     const host = new StageHost({
       shards,
-      openRelay: async (target, onLost) => openRelay({ swarm: this.#swarmOf(peer) }, target, onLost),
+      openRelay: async (next, handlers) => openRelay({ swarm: this.#swarmOf(peer) }, next, handlers),
       now: () => this.now()
     })
     engine.addEventListener('lost', () => {
@@ -76,9 +85,11 @@ export class ToyMesh {
     return node
   }
 
-  /** What an origin at `origin` needs. */
-  get parts(): RingSessionParts {
+  /** What an origin at `origin` needs: the route begins with these peers; what is lost is looked for among all nodes. */
+  parts(route: readonly string[]): RingSessionParts {
     return {
+      planner: this.#planner(route),
+      onReroute: reroute => this.reroutes.push(reroute),
       openChannel: async (stage, handlers, options) =>
         stage.local
           ? localStage(this.node(ORIGIN).host, ORIGIN, handlers)
@@ -91,14 +102,51 @@ export class ToyMesh {
     }
   }
 
+  plan(options: Partial<SessionPlan> = {}): SessionPlan {
+    return { manifest: MANIFEST, layers: LAYERS, vocabulary: VOCABULARY, context: 128, dtype: 'f16', ...options }
+  }
+
   /** The route through these nodes in this order, each left where the next one begins. */
-  plan(peers: readonly string[], options: Partial<SessionPlan> = {}): SessionPlan {
+  #route(peers: readonly string[]): SessionStage[] {
     const ranges = peers.map(peer => this.node(peer).shards.list()[0]?.facts.range ?? { start: 0, end: LAYERS })
-    const stages = peers.map((peer, i): SessionStage => {
+    return peers.map((peer, i): SessionStage => {
       const { start, end } = ranges[i] ?? { start: 0, end: LAYERS }
       return { peer, start, end, leave: ranges[i + 1]?.start ?? end, local: peer === ORIGIN, addresses: [] }
     })
-    return { manifest: MANIFEST, vocabulary: VOCABULARY, stages, context: 128, dtype: 'f16', ...options }
+  }
+
+  #planner(first: readonly string[]): RoutePlanner {
+    let opened = false
+    return {
+      find: (segment, exclude) => {
+        if (!opened) {
+          opened = true
+          return this.#route(first)
+        }
+        const plan = planRoute({
+          ...{
+            layers: LAYERS,
+            cuts: [1, 2, 3, 4, 5],
+            context: 1,
+            hopSeconds: 0,
+            latency: () => 0.001,
+            exclude,
+            segment
+          },
+          shards: [...this.nodes.values()]
+            .filter(({ peer }) => !this.hidden.has(peer))
+            .flatMap(({ peer, shards }) =>
+              shards.list().map(({ facts }) => ({
+                ...{ ...facts.range, peer, local: peer === ORIGIN, originLatency: 0.001 },
+                ...{ secondsPerLayer: 0.001, queue: 0, freeSessions: 1, freeContext: 1 }
+              }))
+            )
+        })
+        return plan.kind === 'route' ? plan.stages.map(stage => ({ ...stage, addresses: [] })) : undefined
+      },
+      lookAround: async ({ attempt }) => this.lookAround(attempt),
+      explain: (_, failure) => failure ?? new PipelineError('NO_ROUTE', 'nobody')
+    }
   }
 
   /** Nothing of any session is left on any node. */
@@ -109,6 +157,15 @@ export class ToyMesh {
     )
   }
 
+  /** The node is gone from one moment to the next, and nobody has told the directory. */
+  kill(peer: string): void {
+    this.#dead.add(peer)
+    for (const { from, to, near, far } of this.streams) {
+      if (from === peer || to === peer) for (const end of [near, far]) end.abort(new Error('out of power'))
+    }
+    this.node(peer).host.stop()
+  }
+
   stop(): void {
     for (const { near } of this.streams) near.abort(new Error('the test is over'))
     for (const { host } of this.nodes.values()) host.stop()
@@ -117,7 +174,8 @@ export class ToyMesh {
   #swarmOf(from: string): { openStream: (to: string, protocol: string) => Promise<Stream> } {
     return {
       openStream: async (to, protocol) => {
-        if (this.unreachable({ from, to, protocol })) throw new Error(`${to} cannot be reached from ${from}`)
+        if (this.#dead.has(to) || this.unreachable({ from, to, protocol }))
+          throw new Error(`${to} cannot be reached from ${from}`)
         const { host } = this.node(to)
         const [near, far] = await yamuxPair()
         this.streams.push({ from, to, protocol, near, far })

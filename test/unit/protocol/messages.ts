@@ -30,7 +30,8 @@ function message<T>(encode: (value: T) => Uint8Array, decode: (bytes: Uint8Array
   return { value, encode: () => encode(value), decode }
 }
 
-const next = { peer: PEER, addresses: ['/ip4/192.0.2.1/tcp/1'], secret: filled(32, 3) }
+const next = { peer: PEER, addresses: ['/ip4/192.0.2.1/tcp/1'], secret: filled(32, 3), session: '04'.repeat(16) }
+const link = { next, liveFrom: 1, replay: undefined, aside: false }
 const result = {
   sequence: 7,
   rows: [{ ids: Uint32Array.of(5, 9), logits: Float32Array.of(1.5, -2), logSumExp: 2.5 }],
@@ -40,8 +41,16 @@ const result = {
 /** One of each message. */
 export const messages: Record<string, Message> = {
   open: message(encodeStageRequest, decodeStageRequest, { type: 'open', open }),
-  link: message(encodeStageRequest, decodeStageRequest, { type: 'link', next }),
-  'link to the origin': message(encodeStageRequest, decodeStageRequest, { type: 'link', next: 'origin' }),
+  link: message(encodeStageRequest, decodeStageRequest, { type: 'link', link }),
+  'link that replays': message(encodeStageRequest, decodeStageRequest, {
+    type: 'link',
+    link: { next, liveFrom: 300, replay: { rowsPerStep: 512, exact: true }, aside: true }
+  }),
+  'link to the origin': message(encodeStageRequest, decodeStageRequest, {
+    type: 'link',
+    link: { ...link, next: 'origin' }
+  }),
+  'replayed, passed on': message(encodeStageRequest, decodeStageRequest, { type: 'replayed', sequence: 7 }),
   'step of tokens': message(encodeStageRequest, decodeStageRequest, { type: 'step', step: tokenStep }),
   close: message(encodeStageRequest, decodeStageRequest, { type: 'close' }),
   opened: message(encodeStageReply, decodeStageReply, { type: 'opened', rowsPerStep: 512 }),
@@ -55,6 +64,15 @@ export const messages: Record<string, Message> = {
     secret: open.secret
   }),
   'relay step': message(encodeRelayRequest, decodeRelayRequest, { type: 'step', step: hiddenStep }),
+  replayed: message(encodeStageReply, decodeStageReply, { type: 'replayed', sequence: 7 }),
+  unlinked: message(encodeStageReply, decodeStageReply, { type: 'unlinked', message: 'reset' }),
+  'caught up': message(encodeStageReply, decodeStageReply, { type: 'caught-up' }),
+  drain: message(encodeStageReply, decodeStageReply, { type: 'drain', milliseconds: 30_000 }),
+  'relay replay': message(encodeRelayRequest, decodeRelayRequest, {
+    type: 'step',
+    step: { ...hiddenStep, want: { rows: 0, candidates: 0, ids: [], logSumExp: false }, timings: [], replay: true }
+  }),
+  'relay replayed': message(encodeRelayReply, decodeRelayReply, { type: 'replayed', sequence: 7 }),
   'relay linked': message(encodeRelayReply, decodeRelayReply, { type: 'linked' }),
   'relay fault': message(encodeRelayReply, decodeRelayReply, {
     type: 'fault',

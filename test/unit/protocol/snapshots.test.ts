@@ -5,8 +5,14 @@ import { bytes, hex } from './samples.js'
 /** What is on the wire, byte for byte. A change here is a change of the protocol and needs a new protocol id. */
 const snapshots: Record<string, string> = {
   open: `0a5f0a10${'01'.repeat(16)}1220${'ab'.repeat(32)}180320062a20${'02'.repeat(32)}3002388010`,
-  link: `12460a0c313244334b6f6f575065657212142f6970342f3139322e302e322e312f7463702f311a20${'03'.repeat(32)}`,
-  'link to the origin': '1200',
+  link:
+    `125a0a0c313244334b6f6f575065657212142f6970342f3139322e302e322e312f7463702f311a20${'03'.repeat(32)}` +
+    `2210${'04'.repeat(16)}2801`,
+  'link that replays':
+    `12640a0c313244334b6f6f575065657212142f6970342f3139322e302e322e312f7463702f311a20${'03'.repeat(32)}` +
+    `2210${'04'.repeat(16)}28ac02320508800410013801`,
+  'link to the origin': '12022801',
+  'replayed, passed on': '2a020807',
   'step of tokens': '1a14080118032001320c0100000050c3000002000000',
   close: '2200',
   opened: '0a03088004',
@@ -19,6 +25,12 @@ const snapshots: Record<string, string> = {
   'relay open': `0a340a10${'01'.repeat(16)}1220${'02'.repeat(32)}`,
   'relay step':
     '1234080710ac021802200228023208003c00bc0040ff7b3a0c08011080011a0302ac022001420f0d0000003f15000050' + '401d00008040',
+  replayed: '32020807',
+  unlinked: '3a070a057265736574',
+  'caught up': '4200',
+  drain: '4a0408b0ea01',
+  'relay replay': '1217080710ac021802200228023208003c00bc0040ff7b4801',
+  'relay replayed': '1a020807',
   'relay linked': '0a00',
   'relay fault': '12020806',
   hello: `0a10${'5a'.repeat(16)}120e666c616d626561752f302e312e30`,

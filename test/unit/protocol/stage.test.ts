@@ -150,7 +150,8 @@ describe('an order to open or link', () => {
     ['long address', { addresses: ['/'.repeat(257)] }, 'TOO_LARGE'],
     ['address that drives a terminal', { addresses: ['/dns/\u001b[2J'] }, 'MALFORMED']
   ])('is refused for its %s', (_, wrong, code) => {
-    const link = { peer: PEER, addresses: ['/ip4/192.0.2.1/tcp/1'], secret: filled(32, 3), ...wrong }
+    const right = { peer: PEER, addresses: ['/ip4/192.0.2.1/tcp/1'], secret: filled(32, 3), session: filled(16, 4) }
+    const link = { ...right, liveFrom: 1, ...wrong }
     expect(() => decodeStageRequest(flambeau.StageRequest.encode({ link }).finish())).toThrow(refused(code))
   })
 })
@@ -184,7 +185,7 @@ describe('a fault', () => {
   const fault = (code: number): Uint8Array => Uint8Array.of(0x2a, 2, 8, code)
 
   it('with a number that this version does not know is refused as such', () => {
-    for (const code of [0, 20, 127]) {
+    for (const code of [0, 99, 127]) {
       expect(() => decodeStageReply(fault(code))).toThrow(refused('UNSUPPORTED'))
     }
     expect(() => decodeStageReply(fault(1))).toThrow(refused('MALFORMED'))

@@ -1,0 +1,381 @@
+import { asError } from '../../protocol/errors.js'
+import { ProtocolError } from '../../protocol/protocol-error.js'
+import type { Result } from '../../protocol/result.js'
+import type { Replay } from '../../protocol/stage.js'
+import type { Step } from '../../protocol/step.js'
+import { MEND_ATTEMPTS, MOVE_RETRY_MS } from './constants.js'
+import { PipelineError } from './errors.js'
+import { FailedPeers } from './failed-peers.js'
+import { lostRun, segmentOf, widened, type Run } from './mending.js'
+import { RouteMove, type AsideFeed } from './route-move.js'
+import { Seat, type OpenChannel, type SeatHandlers } from './seat.js'
+import type { Reroute, RoutePlanner, SessionPlan, SessionStage } from './session-types.js'
+import { asPipelineError, broken, isMendable, lost, replaced } from './stage-faults.js'
+import type { StageWatch } from './stage-watch.js'
+
+/** What the session knows and does for its route. */
+export interface RouteMenderParts {
+  openChannel: OpenChannel
+  planner: RoutePlanner
+  watch: Pick<StageWatch, 'add' | 'remove' | 'ask'>
+  /** The session's end. */
+  signal: AbortSignal
+  /** Milliseconds, monotonic. */
+  now: () => number
+  /** From now on tokens go to this stage, those of before first. */
+  feed: (first: Seat, options: { liveFrom: number; exact: boolean }) => void
+  /** Replays to a stage that is to become the first one, beside the one that is. */
+  feedAside: (first: Seat, options: { exact: boolean }) => AsideFeed
+  /** Holds back new steps, and tells when none is under way. */
+  boundary: () => { reached: Promise<unknown> } & Disposable
+  /** Sequence number of the next step. */
+  nextSequence: () => number
+  /** Of the oldest step that was not answered, or of the next one. */
+  liveFrom: () => number
+  /** The most rows of a step that was not answered. */
+  rowsUnderWay: () => number
+  /** Positions that were sent so far. */
+  rows: () => number
+  onForward: (seat: Seat, step: Step) => void
+  onResult: (seat: Seat, result: Result) => void
+  onReplayed: (seat: Seat) => void
+  onReroute: (reroute: Reroute) => void
+  onFailed: (error: PipelineError) => void
+}
+
+/** Makes the route of a session and keeps it whole: opening it is mending one that has no stages yet. */
+export class RouteMender {
+  readonly #parts: RouteMenderParts
+  readonly #plan: SessionPlan
+  readonly #handlers: SeatHandlers
+  readonly #failed: FailedPeers
+  readonly #seats: Seat[] = []
+  /** Opened and not yet in the route. */
+  #fresh: Seat[] = []
+  /** Stages that are to be replaced while they go on, and the one whose turn it is. */
+  readonly #leaving = new Set<Seat>()
+  #move: RouteMove | undefined
+  #retry: NodeJS.Timeout | undefined
+  #mending: Promise<void> | undefined
+  #attempts = 0
+  #looks = 0
+  #left: Reroute['left'] = []
+  #pausedSince: number | undefined
+
+  constructor(parts: RouteMenderParts, plan: SessionPlan) {
+    this.#parts = parts
+    this.#plan = plan
+    this.#failed = new FailedPeers(parts.now)
+    this.#handlers = {
+      onConnected: ({ stage }) => {
+        if (!stage.local) parts.watch.add(stage.peer)
+      },
+      onForward: parts.onForward,
+      onResult: parts.onResult,
+      onReplayed: parts.onReplayed,
+      onUnlinked: () => this.#disturbed(),
+      onDrain: seat => this.move(seat),
+      onLost: (seat, error) => this.#onLost(seat, error)
+    }
+  }
+
+  /** In the order of the route. */
+  get seats(): readonly Seat[] {
+    return this.#seats
+  }
+
+  get rowsPerStep(): number {
+    return Math.min(...this.#seats.map(({ rowsPerStep }) => rowsPerStep))
+  }
+
+  /** Until every stage is there and linked. @throws PipelineError where that cannot be */
+  async mend(): Promise<void> {
+    this.#mending ??= this.#mend()
+    return this.#mending
+  }
+
+  /** A step was answered: what failed before is over. */
+  progressed(sequence: number): void {
+    this.#attempts = 0
+    this.#failed.forgive()
+    for (const seat of this.#seats) seat.filled ||= sequence >= seat.since
+  }
+
+  /** All stages live and nothing comes: links may have died unnoticed. */
+  relink(): void {
+    if (this.#seats.some(({ filled }) => !filled)) return // a long replay is no stall
+    for (const seat of this.#seats.slice(0, -1)) seat.linked = false
+    this.#disturbed()
+  }
+
+  /** Another stage should take its place, while it goes on. */
+  move(seat: Seat): void {
+    if (!this.#seats.includes(seat)) return
+    this.#leaving.add(seat)
+    this.#start()
+  }
+
+  losePeer(peer: string, error: Error): void {
+    for (const seat of [...this.#seats, ...this.#fresh]) {
+      if (seat.stage.peer === peer && !seat.stage.local) seat.lose(lost(seat.stage, error))
+    }
+  }
+
+  close(error: PipelineError): void {
+    clearTimeout(this.#retry)
+    this.#move?.disturb()
+    for (const seat of [...this.#seats, ...this.#fresh]) seat.close(error)
+  }
+
+  #start(): void {
+    this.mend().catch((error: unknown) => this.#parts.onFailed(asPipelineError(error)))
+  }
+
+  async #mend(): Promise<void> {
+    try {
+      while (await this.#mendOne());
+    } finally {
+      this.#mending = undefined // at once: whatever is lost from now on is mended anew
+    }
+    this.#report()
+  }
+
+  /** Whether there was something to do. @throws PipelineError */
+  async #mendOne(): Promise<boolean> {
+    this.#parts.signal.throwIfAborted()
+    this.#leaveUnfilled()
+    const run = lostRun(this.#seats)
+    const unlinked = this.#seats.findIndex(({ linked }) => !linked)
+    const leaving = this.#nextLeaving()
+    try {
+      if (run !== undefined) await this.#replace(run)
+      else if (unlinked >= 0) await this.#relink(unlinked)
+      else if (leaving !== undefined) await this.#moveOn(leaving)
+      else return false
+    } catch (error) {
+      this.#tryAgain(asError(error))
+    }
+    return true
+  }
+
+  /** Whoever was being filled by a stage or over a link that is lost begins anew. */
+  #leaveUnfilled(): void {
+    for (const [i, seat] of this.#seats.entries()) {
+      const before = this.#seats[i - 1]
+      if (!seat.filled && before !== undefined && (before.lost !== undefined || !before.linked)) this.#leave(seat)
+    }
+  }
+
+  /** Other stages for a run that is lost. */
+  async #replace(lostOnes: Run): Promise<void> {
+    const found = this.#find(lostOnes)
+    if (found === undefined) {
+      const { signal, planner } = this.#parts
+      if (await planner.lookAround({ signal, attempt: this.#looks++ })) return
+      throw planner.explain(this.#failed.gone, this.#failed.last)
+    }
+    this.#looks = 0
+    const { run, stages } = found
+    // Stages around the lost ones that are replaced too give back their room first: it may be needed.
+    for (const seat of this.#seats.slice(run.from, run.to)) this.#leave(seat)
+    await this.#withFresh(stages, async fresh => {
+      await this.#openFresh(run.to)
+      this.#seat(run, fresh)
+      for (const seat of fresh) seat.filled = this.#parts.rows() === 0
+      await this.#feed(run.from)
+    })
+  }
+
+  #find(lostOnes: Run): { run: Run; stages: SessionStage[] } | undefined {
+    const exclude = this.#failed.current()
+    for (const run of widened(lostOnes, this.#seats.length)) {
+      const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
+      if (stages !== undefined) return { run, stages }
+    }
+    return undefined
+  }
+
+  /** New stages for as long as `run` takes; where it fails they are closed, wherever they are by then. */
+  async #withFresh(stages: readonly SessionStage[], run: (fresh: readonly Seat[]) => Promise<void>): Promise<void> {
+    const fresh = stages.map(stage => new Seat(stage, this.#parts.openChannel, this.#handlers))
+    this.#fresh = fresh
+    try {
+      await run(fresh)
+    } catch (error) {
+      for (const seat of fresh) seat.close(asPipelineError(error))
+      throw error
+    } finally {
+      this.#fresh = []
+    }
+  }
+
+  /** Opens and links them, the last one to seat `after`. */
+  async #openFresh(after: number): Promise<void> {
+    const { signal, liveFrom } = this.#parts
+    const fresh = this.#fresh
+    await Promise.all(fresh.map(async seat => this.#open(seat)))
+    const stays = this.#seats[after]
+    const link = async (seat: Seat, next: Seat | undefined): Promise<void> => {
+      const replay = next === stays ? undefined : this.#replay(next)
+      if (next !== undefined) await seat.linkTo(next, { liveFrom: liveFrom(), replay, aside: false }, signal)
+    }
+    await Promise.all(fresh.map(async (seat, i) => link(seat, fresh[i + 1] ?? stays)))
+    if (stays?.lost !== undefined) throw stays.lost
+  }
+
+  async #open(seat: Seat): Promise<void> {
+    await seat.open(this.#plan, this.#parts.signal)
+    const rows = this.#parts.rowsUnderWay()
+    if (seat.rowsPerStep >= rows) return
+    const what = `it takes ${seat.rowsPerStep} rows in one step, and ${rows} are under way`
+    throw lost(seat.stage, new Error(what))
+  }
+
+  #seat({ from, to }: Run, fresh: readonly Seat[]): void {
+    for (const seat of fresh) seat.since = this.#parts.nextSequence()
+    this.#seats.splice(from, to - from, ...fresh)
+  }
+
+  /** Has the stage before the new ones, or this node, send what it has sent before. */
+  async #feed(first: number): Promise<void> {
+    const { feed, liveFrom, signal } = this.#parts
+    const [before, seat] = [this.#seats[first - 1], this.#seats[first]]
+    if (seat === undefined) throw new RangeError('a route without stages')
+    if (before === undefined) {
+      feed(seat, { liveFrom: liveFrom(), exact: this.#exact })
+      return
+    }
+    try {
+      await before.linkTo(seat, { liveFrom: liveFrom(), replay: this.#replay(seat), aside: false }, signal)
+    } catch (error) {
+      // It no longer has what it sent: it is made anew with them, and fed from further ahead.
+      if (error instanceof ProtocolError && error.code === 'JOURNAL_GONE') this.#leave(before)
+      throw error
+    }
+  }
+
+  get #exact(): boolean {
+    return this.#plan.exactReplay ?? false
+  }
+
+  /** How what was sent before goes to a new stage; undefined where nothing was. */
+  #replay(seat: Seat | undefined): Replay | undefined {
+    if (seat === undefined || this.#parts.rows() === 0) return undefined
+    return { rowsPerStep: seat.rowsPerStep, exact: this.#exact }
+  }
+
+  /** The link from one stage to the next one is gone, and both may live. */
+  async #relink(at: number): Promise<void> {
+    const { signal, liveFrom, watch } = this.#parts
+    const [seat, next] = [this.#seats[at], this.#seats[at + 1]]
+    if (seat === undefined || next === undefined) return
+    if (!next.stage.local) await watch.ask(next.stage.peer) // tells of a loss by itself
+    if (next.lost !== undefined || seat.lost !== undefined) return
+    await seat.linkTo(next, { liveFrom: liveFrom(), replay: undefined, aside: false }, signal)
+  }
+
+  /** A stage that is asked to leave; none while somebody is still being filled. */
+  #nextLeaving(): Seat | undefined {
+    const gone = [...this.#leaving].filter(seat => !this.#seats.includes(seat) || seat.lost !== undefined)
+    for (const seat of gone) this.#leaving.delete(seat)
+    const [seat] = this.#leaving
+    if (seat === undefined || this.#retry !== undefined) return undefined
+    if (this.#seats.every(({ filled }) => filled)) return seat
+    this.#moveLater()
+    return undefined
+  }
+
+  #moveLater(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.#start()
+    }, MOVE_RETRY_MS)
+  }
+
+  /** A failed attempt harms nobody: the stage goes on for as long as it does. */
+  async #moveOn(seat: Seat): Promise<void> {
+    const at = this.#seats.indexOf(seat)
+    const run = { from: at, to: at + 1 }
+    const exclude = this.#failed.current()
+    for (const { stage } of this.#leaving) exclude.add(stage.peer)
+    const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
+    if (stages === undefined) {
+      this.#moveLater()
+      return
+    }
+    const move = new RouteMove({ ...this.#parts, before: this.#seats[at - 1], exact: this.#exact })
+    this.#move = move
+    try {
+      await this.#withFresh(stages, async fresh => {
+        await move.undisturbed(this.#openFresh(run.to))
+        await move.fill(fresh)
+        await move.take(() => this.#seat(run, fresh))
+      })
+      this.#pausedSince ??= move.began
+      this.#leave(seat)
+    } catch (error) {
+      this.#parts.signal.throwIfAborted()
+      if (error instanceof PipelineError) this.#failed.note(error)
+      // What cannot be done beside it is done with a pause.
+      if (error instanceof ProtocolError) this.#leave(seat)
+      else this.#moveLater()
+    } finally {
+      this.#move = undefined
+    }
+  }
+
+  #disturbed(): void {
+    this.#move?.disturb()
+    this.#start()
+  }
+
+  #onLost(seat: Seat, error: PipelineError): void {
+    this.#failed.note(error)
+    this.#move?.disturb()
+    if (!this.#seats.includes(seat)) return
+    if (!isMendable(error)) {
+      this.#parts.onFailed(error)
+      return
+    }
+    // Garbage comes from the stage before the one that refuses it.
+    const before = this.#seats[this.#seats.indexOf(seat) - 1]
+    if (error.details['status'] === 'NOT_FINITE') before?.lose(broken(before.stage, 'it sent NaN or infinity'))
+    this.#leave(seat, error)
+    this.#start()
+  }
+
+  /** Frees a stage, and notes that it is no longer part of the route. */
+  #leave(seat: Seat, error?: PipelineError): void {
+    if (error === undefined && seat.lost !== undefined) return
+    seat.close(error ?? replaced(seat.stage))
+    this.#pausedSince ??= this.#parts.now()
+    this.#left.push({ stage: seat.stage, reason: error?.message })
+    const others = this.#seats.filter(other => other !== seat && other.lost === undefined)
+    if (!others.some(({ stage }) => stage.peer === seat.stage.peer)) this.#parts.watch.remove(seat.stage.peer)
+  }
+
+  /** @throws PipelineError when it is no use to try again */
+  #tryAgain(error: Error): void {
+    this.#parts.signal.throwIfAborted()
+    if (error instanceof ProtocolError) return
+    if (!(error instanceof PipelineError) || !isMendable(error)) throw error
+    this.#failed.note(error)
+    for (const seat of this.#seats) if (seat.stage.peer === error.details['peer']) seat.lose(error)
+    if (++this.#attempts >= MEND_ATTEMPTS) throw error
+  }
+
+  #report(): void {
+    const left = this.#left
+    const since = this.#pausedSince
+    this.#left = []
+    this.#pausedSince = undefined
+    if (left.length === 0 || since === undefined) return
+    this.#parts.onReroute({
+      left,
+      stages: this.#seats.map(({ stage }) => stage),
+      links: this.#seats.map(({ link }) => link),
+      replayed: this.#parts.rows(),
+      elapsed: this.#parts.now() - since
+    })
+  }
+}
