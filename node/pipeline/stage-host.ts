@@ -1,6 +1,8 @@
 import { rowsPerFrame } from '../../protocol/hidden-states.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
+import type { Drainable } from '../availability/types.js'
+import { abortable, deadline } from '../deadline.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
 import type { HiddenStateSink, RelayTarget } from './relay-link.js'
 import { NoRoomError, type Lease } from './served-shard.js'
@@ -28,13 +30,18 @@ interface HostedSession {
   peer: string
 }
 
+const SHUTTING_DOWN = 'this node is shutting down'
+
 /** Runs this node's stages of everybody's sessions. */
-export class StageHost {
+export class StageHost implements Drainable {
   readonly #parts: StageHostParts
   readonly #sessions = new Map<string, HostedSession>()
   readonly #refused = new Map<FaultName, number>()
   #sweeper: NodeJS.Timeout | undefined
-  #leaving = false
+  /** Why no sessions are taken. */
+  #closed: string | undefined
+  /** Called when the last session has ended. */
+  #onEmpty: () => void = () => undefined
 
   constructor(parts: StageHostParts) {
     this.#parts = parts
@@ -46,10 +53,32 @@ export class StageHost {
 
   /** Ends every session: their origins are told `LEAVING`. */
   stop(): void {
-    this.#leaving = true
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
-    this.#failAll(new ProtocolError('LEAVING', 'this node is shutting down'))
+    this.#closed = SHUTTING_DOWN
+    this.evict(SHUTTING_DOWN)
+  }
+
+  async drain({
+    deadlineMs,
+    why = SHUTTING_DOWN,
+    signal
+  }: Parameters<Drainable['drain']>[0]): Promise<{ left: number }> {
+    this.#closed = why
+    const empty = Promise.withResolvers<undefined>()
+    this.#onEmpty = () => empty.resolve(undefined)
+    if (this.#sessions.size === 0) return { left: 0 }
+    using limit = deadline('draining', deadlineMs, signal)
+    await abortable(empty.promise, limit.signal).catch(() => undefined) // how many are left says it all
+    return { left: this.#sessions.size }
+  }
+
+  evict(why: string): void {
+    this.#failAll(new ProtocolError('LEAVING', why))
+  }
+
+  reopen(): void {
+    this.#closed = undefined
   }
 
   /** Sessions under way. */
@@ -134,6 +163,7 @@ export class StageHost {
         openRelay: (next: NextStage, onLost) => this.#parts.openRelay({ ...next, session: open.session }, onLost),
         onEnd: fault => {
           this.#sessions.delete(open.session)
+          if (this.#sessions.size === 0) this.#onEmpty()
           if (fault !== undefined) this.count(fault.code)
         },
         now: this.#parts.now
@@ -147,7 +177,7 @@ export class StageHost {
   }
 
   #checkRoom(peer: string, id: string): void {
-    if (this.#leaving) throw new ProtocolError('LEAVING', 'this node is shutting down')
+    if (this.#closed !== undefined) throw new ProtocolError('LEAVING', this.#closed)
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
     const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
     if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {

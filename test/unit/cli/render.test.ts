@@ -7,6 +7,7 @@ import {
   layerRange,
   layerRanges,
   milliseconds,
+  moment,
   printable,
   printableText,
   shortPeer
@@ -42,6 +43,12 @@ describe('formats', () => {
     [7200, '2 h'],
     [90_061, '1 d 1 h']
   ])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text))
+
+  it.each([
+    [new Date(2026, 10, 26, 14, 5), '14:05'],
+    [new Date(2026, 10, 27, 7, 0), 'Fri 07:00'],
+    [new Date(2026, 11, 4, 7, 0), '2026-12-04 07:00']
+  ])('%s is %s on a Thursday', (at, text) => expect(moment(at, new Date(2026, 10, 26, 8))).toBe(text))
 
   it('layer ranges are half open, as --layers takes them', () => {
     expect(layerRange({ start: 0, end: 8 })).toBe('0-8')

@@ -9,6 +9,7 @@ import { held, nodeView, shard } from '../pipeline/swarm-views.js'
 import { MANIFEST } from '../pipeline/toy-mesh.js'
 
 const PEER = '12D3KooWGzBmMVkQMsYZ5YKbvy1hVbQaRgJCkuPr4iFJJwYLzJ5q'
+const ONLINE = { state: 'online' as const, pauses: [], overruled: [] }
 const ADDRESS = `/ip4/192.0.2.1/tcp/4001/p2p/${PEER}`
 
 /** A node whose pipeline is real and whose other parts say what they are asked. */
@@ -49,6 +50,12 @@ async function service({ closed = false } = {}) {
       share: async function* (): AsyncGenerator<ShareEvent> {
         for (const event of sharing) yield await Promise.resolve(event)
       }
+    },
+    availability: {
+      view: ONLINE,
+      pause: (milliseconds?: number) => void log.push(`pause ${milliseconds}`),
+      resume: () => void log.push('resume'),
+      leave: ({ deadlineMs }: { deadlineMs: number }) => Promise.resolve(void log.push(`leave within ${deadlineMs} ms`))
     },
     ...{ engine, shards, host, lifecycle }
   } as unknown as NodeServiceParts
@@ -148,10 +155,21 @@ describe('NodeService', () => {
 
   it('stops the node after it has answered', async () => {
     const { node, log } = await service()
-    await node.stop()
+    await node.stop({ drainSeconds: 15 })
     expect(log).toEqual([])
-    await new Promise(resolve => setImmediate(resolve))
-    expect(log).toEqual(['stop'])
+    await expect.poll(() => log).toEqual(['leave within 15000 ms', 'stop'])
+  })
+
+  it('hands the owner’s pause on, once everything has started', async () => {
+    const { node, log, open: up } = await service()
+    const pausing = node.pause({ seconds: 60 })
+    await Promise.resolve()
+    expect(log).toEqual([])
+    up()
+    expect(await pausing).toEqual(ONLINE)
+    await node.pause({})
+    expect(await node.resume()).toEqual(ONLINE)
+    expect(log).toEqual(['pause 60000', 'pause undefined', 'resume'])
   })
 
   it.each(['toy', MANIFEST.slice(0, 8)])('removes a model that is called %s', async wanted => {
