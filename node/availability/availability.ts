@@ -182,6 +182,8 @@ export class Availability extends EventTarget {
   #startLeaving(deadlineMs: number): Promise<void> {
     this.#apply({ type: 'leave' })
     const { host } = this.#parts
-    return this.#do(async signal => void (await host.drain({ deadlineMs, why: SHUTTING_DOWN, signal })))
+    return this.#do(async signal => {
+      await host.drain({ deadlineMs, why: SHUTTING_DOWN, signal })
+    })
   }
 }
