@@ -27,5 +27,5 @@ export const RESTORE_RETRY_MS = 30_000
 export const MAX_HOURS = 32
 /** Processes below this one whose time is read: an engine, tokenizers, a comparison, and room. */
 export const MAX_PROCESSES = 64
-/** Milliseconds for nvidia-smi to answer: it takes a tenth of a second where the driver is loaded. */
+/** Milliseconds for nvidia-smi to answer; it may have to load the driver first. */
 export const GPU_MS = 3_000

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { AvailabilityView } from '../../../node/availability/types.js'
 import type { GenerateEvent, GenerateRequest, ShareEvent, ShareRequest } from '../../../node/control/contract.js'
 import { HoldingError } from '../../../node/holding/errors.js'
 import { NodeService, type NodeServiceParts } from '../../../node/service.js'
@@ -31,6 +32,12 @@ async function service({ closed = false } = {}) {
       Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
     remove: (id: string) => Promise.resolve(void log.push(`remove ${id}`))
   }
+  const availability = {
+    view: ONLINE as AvailabilityView,
+    pause: (milliseconds?: number) => void log.push(`pause ${milliseconds}`),
+    resume: () => void log.push('resume'),
+    leave: ({ deadlineMs }: { deadlineMs: number }) => Promise.resolve(void log.push(`leave within ${deadlineMs} ms`))
+  }
   const parts = {
     home: { path: '/home' },
     config: { name: 'me' },
@@ -51,20 +58,14 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    availability: {
-      view: ONLINE,
-      pause: (milliseconds?: number) => void log.push(`pause ${milliseconds}`),
-      resume: () => void log.push('resume'),
-      leave: ({ deadlineMs }: { deadlineMs: number }) => Promise.resolve(void log.push(`leave within ${deadlineMs} ms`))
-    },
-    ...{ engine, shards, host, lifecycle }
+    ...{ engine, shards, host, lifecycle, availability }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {
     lifecycle.isOpen = true
     opened.resolve(undefined)
   }
-  return { node, nodes, log, engine, host, holdings, open }
+  return { node, nodes, log, engine, host, holdings, availability, lifecycle, open }
 }
 
 async function read<T>(events: AsyncIterable<T>): Promise<T[]> {
@@ -99,6 +100,16 @@ describe('NodeService', () => {
     up()
     engine.crash()
     expect(await node.status()).toMatchObject({ state: 'online', engine: { state: 'restarting', restarts: 1 } })
+  })
+
+  it('says that it is paused or leaving, the latter also once its parts stop', async () => {
+    const { node, availability, lifecycle, open: up } = await service()
+    up()
+    availability.view = { ...ONLINE, state: 'paused' }
+    expect(await node.status()).toMatchObject({ state: 'paused', availability: { state: 'paused' } })
+    availability.view = { ...ONLINE, state: 'leaving' }
+    lifecycle.isOpen = false
+    expect(await node.status()).toMatchObject({ state: 'leaving' })
   })
 
   it('asks the swarm before it shows peers and models', async () => {
