@@ -103,8 +103,6 @@ export class Availability extends EventTarget {
       if (load !== undefined) {
         this.#yielding = yieldingAfter(this.#yielding, performance.now(), await load.measure())
       }
-    } catch (error) {
-      this.#parts.logger.warn({ reason: asError(error).message }, 'the load of the machine cannot be measured')
     } finally {
       this.#looking = false
     }

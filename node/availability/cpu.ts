@@ -36,7 +36,7 @@ export function readCpu(): CpuReading {
 export function othersShare(before: CpuReading, now: CpuReading, computing: boolean): number | undefined {
   const elapsed = now.at - before.at
   const seesOwn = before.seesChildren && now.seesChildren
-  if (elapsed <= 0 || elapsed > LONGEST_LOOK_MS || (computing && !seesOwn)) return undefined
+  if (now.processors === 0 || elapsed <= 0 || elapsed > LONGEST_LOOK_MS || (computing && !seesOwn)) return undefined
   const others = now.busyMs - before.busyMs - Math.max(0, now.ownMs - before.ownMs)
   return Math.min(1, Math.max(0, others / (elapsed * now.processors)))
 }

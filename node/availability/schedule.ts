@@ -64,7 +64,7 @@ interface Window {
 
 /**
  * Made of moments, not of what the clock shows: where clocks go back, an hour that comes twice opens once, and where they
- * go forward, a time that is skipped means the moment after.
+ * go forward, a time that is skipped is read by the clock of before (2:30 is 3:30 then).
  */
 function windowsAround(rules: readonly HoursRule[], now: Date): Window[] {
   const [year, month, today] = [now.getFullYear(), now.getMonth(), now.getDate()]

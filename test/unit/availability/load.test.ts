@@ -83,6 +83,10 @@ describe('what others use of the processors', () => {
     expect(othersShare(reading(), reading(now), true)).toBe(share)
   })
 
+  it('is not known where the system names no processors', () => {
+    expect(othersShare(reading(), reading({ at: 1_000, processors: 0 }), false)).toBeUndefined()
+  })
+
   it('is not known after the machine has slept', () => {
     expect(othersShare(reading(), reading({ at: LONGEST_LOOK_MS + 1, busyMs: 1 }), false)).toBeUndefined()
   })

@@ -93,7 +93,7 @@ describe('a schedule', () => {
       expect((until ?? 0) - local('2026-03-28 22:00').getTime()).toBe(8 * HOUR)
     })
 
-    it('opens at the moment after one that is skipped', () => {
+    it('reads a time that is skipped by the clock of before', () => {
       expect(at(rules('02:30-06:00'), '2026-03-29 01:59')).toBe('closed until Sun Mar 29 2026 03:30')
     })
 
