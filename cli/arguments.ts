@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import type { LayerRange } from '../node/models/types.js'
-import { LAYERS_ALLOWED, parseCuts, parseLayerRange } from '../node/parse.js'
+import { DURATION_ALLOWED, LAYERS_ALLOWED, parseCuts, parseDuration, parseLayerRange } from '../node/parse.js'
 import { someText } from '../protocol/checks.js'
 import { MAX_NAME_BYTES } from '../protocol/limits.js'
 import { CliError } from './errors.js'
@@ -24,6 +24,15 @@ export function numberBetween({ minimum, maximum }: Bounds, { whole = false } = 
 
 export function wholeBetween(minimum: number, maximum: number): (text: string) => number {
   return numberBetween({ minimum, maximum }, { whole: true })
+}
+
+/** A parser for an option's time, in seconds. */
+export function durationUpTo(maximum: number): (text: string) => number {
+  return text => {
+    const seconds = parseDuration(text)
+    if (seconds !== undefined && seconds <= maximum) return seconds
+    throw new InvalidArgumentError(`Must be ${DURATION_ALLOWED}, and at most ${Math.floor(maximum / 3_600)}h.`)
+  }
 }
 
 export function layersArgument(text: string): LayerRange {

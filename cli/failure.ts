@@ -8,7 +8,8 @@ import { printable } from './render/format.js'
 /** What to do next, for errors whose message comes from where nobody knows about commands. */
 const HINTS: Readonly<Record<string, string>> = {
   UNKNOWN_MODEL: '`flambeau models` lists what the swarm offers.',
-  INCOMPLETE_MODEL: '`flambeau models` shows who serves which layers; `flambeau up` on another machine can add some.',
+  INCOMPLETE_MODEL:
+    '`flambeau models` shows who serves which layers; `flambeau up` on another machine can add some, `flambeau resume` on a paused one.',
   STAGE_LOST: 'Ask again: other nodes with these layers are tried then, if there are any (`flambeau models`).',
   NO_ROUTE: 'Try again in a moment, or add a node with `flambeau up`.',
   PORT_TAKEN: 'Stop that one, or choose another port with `flambeau up --port PORT`; 0 takes any that is free.',

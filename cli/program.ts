@@ -16,6 +16,9 @@ interface Entry {
 
 export const COMMANDS: readonly Entry[] = [
   { name: 'up', summary: 'run a node in the foreground', load: () => import('./commands/up.js') },
+  { name: 'pause', summary: 'give this machine back for a while', load: () => import('./commands/pause.js') },
+  { name: 'resume', summary: 'serve again', load: () => import('./commands/resume.js') },
+  { name: 'drain', summary: 'let sessions move or end, then stop', load: () => import('./commands/drain.js') },
   { name: 'down', summary: 'stop the running node', load: () => import('./commands/down.js') },
   { name: 'run', summary: 'answer one prompt', load: () => import('./commands/run.js') },
   { name: 'chat', summary: 'talk to a model', load: () => import('./commands/chat.js') },

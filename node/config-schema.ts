@@ -1,5 +1,7 @@
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { MAX_HOURS } from './availability/constants.js'
+import { HOURS_ALLOWED, parseHours } from './availability/schedule.js'
 import { BYTES_ALLOWED, LAYERS_ALLOWED, parseBytes, parseLayerRange } from './parse.js'
 
 /** How a value is written where everything is text: in the environment and on the command line. */
@@ -211,6 +213,24 @@ export const SETTINGS = {
     allowed: LAYERS_ALLOWED,
     about: 'serve exactly these layers, 0-8 being layers 0 to 7 (default: those that help most)',
     fallback: undefined
+  }),
+  'schedule.hours': setting({
+    environment: 'FLAMBEAU_HOURS',
+    option: 'hours <hours>',
+    form: 'list',
+    schema: z.array(parsed(parseHours)).max(MAX_HOURS),
+    allowed: HOURS_ALLOWED,
+    about: 'when this node serves, in local time; days are those on which it begins (default: always)',
+    fallback: []
+  }),
+  'schedule.yield': setting({
+    environment: 'FLAMBEAU_YIELD',
+    option: 'yield',
+    form: 'boolean',
+    schema: z.boolean(),
+    allowed: 'true or false',
+    about: 'pause while others use this machine heavily',
+    fallback: false
   }),
   'log.level': setting({
     environment: 'FLAMBEAU_LOG_LEVEL',

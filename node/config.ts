@@ -3,6 +3,7 @@ import { parse, TomlError } from 'smol-toml'
 import type { z } from 'zod'
 import { asError, CodedError } from '../protocol/errors.js'
 import { nameOfMachine, SETTING_KEYS, SETTINGS, type SettingForm, type SettingKey } from './config-schema.js'
+import type { HoursRule } from './availability/schedule.js'
 import type { EngineSettings } from './engine/types.js'
 import { physicalCores } from './hardware.js'
 import type { Home } from './home.js'
@@ -34,6 +35,12 @@ export interface Config {
     models: string[]
     /** The owner's choice of layers; undefined where placement chooses. */
     layers: LayerRange | undefined
+  }
+  schedule: {
+    /** When the node serves; empty: always. */
+    hours: HoursRule[]
+    /** Whether it pauses while others use the machine heavily. */
+    yield: boolean
   }
   log: { level: LogLevel }
 }
@@ -95,6 +102,10 @@ export async function loadConfig({ home, flags = {}, env = process.env }: Config
       memory: required(value('share.memory')),
       models: required(value('share.models')),
       layers: value('share.layers')
+    },
+    schedule: {
+      hours: required(value('schedule.hours')),
+      yield: required(value('schedule.yield'))
     },
     log: { level: required(value('log.level')) }
   })

@@ -1,5 +1,9 @@
 /** The composition root: a node from its parts, in the order in which they depend on each other. */
 import { PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL } from '../protocol/ids.js'
+import { Availability } from './availability/availability.js'
+import { readCpu } from './availability/cpu.js'
+import { readGpu } from './availability/gpu.js'
+import { Load } from './availability/load.js'
 import { LISTEN_NOWHERE } from './config-schema.js'
 import { shareBytes, type Config } from './config.js'
 import { ControlServer } from './control/server.js'
@@ -74,7 +78,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store }).handle)
   const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.
-  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.holdings])
+  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.availability, parts.holdings])
 }
 
 /** A node for the length of one command: it asks, and serves nothing. */
@@ -172,16 +176,34 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     { store, shards, library, directory, memory, logger },
     { models: config.share.models, layers: config.share.layers, context }
   )
+  // An engine that is stopped or restarts says nothing; the hardware is the same.
+  let info = engine.info
+  const engineInfo = (): typeof info => (info = engine.info ?? info)
+  const availability = new Availability(
+    {
+      ...{ host, holdings, engine, logger },
+      now: Date.now,
+      load: config.schedule.yield
+        ? new Load({
+            ...{ readCpu, readGpu },
+            computing: () => host.sessions > 0,
+            usesGpu: () => (engineInfo()?.backend ?? 'cpu') !== 'cpu'
+          })
+        : undefined
+    },
+    config.schedule
+  )
   const announcer = new Announcer({ swarm, store, shards }, () => ({
     name: config.name,
-    state: 'online',
+    state: availability.state === 'leaving' ? 'draining' : availability.state,
     hardware: {
-      backend: engine.info?.backend ?? 'cpu',
-      device: engine.info?.devices[0]?.description ?? hardware.cpu,
+      backend: engineInfo()?.backend ?? 'cpu',
+      device: engineInfo()?.devices[0]?.description ?? hardware.cpu,
       threads: config.engine.threads,
       memoryBytes: memory.bytes
     }
   }))
+  availability.addEventListener('change', () => void announcer.update().catch(() => undefined)) // the next one says it all
   const origin = new Origin({
     directory,
     library,
@@ -211,6 +233,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     holdings,
     memory,
     announcer,
+    availability,
     host,
     origin,
     sharer,
@@ -220,5 +243,5 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }
   }
-  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, announcer, service } }
+  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, announcer, availability, service } }
 }

@@ -15,6 +15,9 @@ const BYTE_UNITS: Readonly<Record<string, number>> = {
 /** What `parseBytes` takes, for error messages. */
 export const BYTES_ALLOWED = 'a size such as 4GiB, 512MiB or 8GB'
 
+/** What `parseDuration` takes, for error messages. */
+export const DURATION_ALLOWED = 'a time such as 90s, 45m, 2h or 1h30m'
+
 /** What `parseLayerRange` takes, for error messages. */
 export const LAYERS_ALLOWED = 'a range of layers such as 0-8, meaning layers 0 to 7'
 
@@ -27,6 +30,14 @@ export function parseBytes(text: string): number | undefined {
   if (match === null) return undefined
   const bytes = Math.floor(Number(match[1]) * (BYTE_UNITS[(match[2] ?? 'b').toLowerCase()] ?? NaN))
   return Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined
+}
+
+/** `1h30m` → seconds. Undefined if it is no time, or none at all. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(?:(\d{1,4})d)?(?:(\d{1,4})h)?(?:(\d{1,6})m(?:in)?)?(?:(\d{1,8})s)?$/i.exec(text.trim())
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = match?.slice(1).map(part => Number(part)) ?? []
+  const total = [days * 86_400, hours * 3_600, minutes * 60, seconds].reduce((sum, part) => sum + (part || 0), 0)
+  return total > 0 ? total : undefined
 }
 
 /** `0-8` → the half-open range `[0, 8)`, as everywhere in this project. Undefined if it is not a range or empty. */

@@ -1,13 +1,17 @@
 import { asError } from '../protocol/errors.js'
+import type { Availability } from './availability/availability.js'
+import type { AvailabilityView } from './availability/types.js'
 import type { Config } from './config.js'
 import type {
   GenerateEvent,
   GenerateRequest,
   ModelView,
+  PauseRequest,
   PeerView,
   ShareEvent,
   ShareRequest,
-  StatusView
+  StatusView,
+  StopRequest
 } from './control/contract.js'
 import type { ControlOptions, ControlService, InviteView, RemovedView } from './control/service.js'
 import { errorView } from './control/errors.js'
@@ -44,6 +48,7 @@ export interface NodeServiceParts {
   holdings: Holdings
   memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
+  availability: Pick<Availability, 'view' | 'pause' | 'resume' | 'leave'>
   host: StageHost
   origin: Origin
   sharer: Sharer
@@ -64,6 +69,7 @@ export class NodeService implements ControlService {
   status(): Promise<StatusView> {
     const { home, config, membership, swarm, engine, shards, holdings, memory, host, origin, store, lifecycle } =
       this.#parts
+    const availability = this.#parts.availability.view
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
     return Promise.resolve({
@@ -75,7 +81,8 @@ export class NodeService implements ControlService {
       peer: swarm.peer,
       swarm: { name: membership.name, id: membership.id, closed: membership.key !== undefined },
       addresses: swarm.addresses(),
-      state: lifecycle.isOpen ? 'online' : 'joining',
+      state: lifecycle.isOpen || availability.state === 'leaving' ? availability.state : 'joining',
+      availability,
       peers: nodes.filter(({ path }) => path !== 'self').length,
       engine: {
         state: engine.state,
@@ -159,11 +166,31 @@ export class NodeService implements ControlService {
     return { manifest, name }
   }
 
+  async pause({ seconds }: PauseRequest): Promise<AvailabilityView> {
+    const { availability, lifecycle } = this.#parts
+    await lifecycle.opened
+    availability.pause(seconds === undefined ? undefined : seconds * 1_000)
+    return availability.view
+  }
+
+  async resume(): Promise<AvailabilityView> {
+    const { availability, lifecycle } = this.#parts
+    await lifecycle.opened
+    availability.resume()
+    return availability.view
+  }
+
   /** The answer has to leave first. */
-  stop(): Promise<void> {
+  stop({ drainSeconds }: StopRequest): Promise<void> {
     setImmediate(() => {
-      this.#parts.lifecycle.stop().catch((error: unknown) => process.emitWarning(asError(error)))
+      this.#leave(drainSeconds * 1_000).catch((error: unknown) => process.emitWarning(asError(error)))
     })
     return Promise.resolve()
+  }
+
+  async #leave(deadlineMs: number): Promise<void> {
+    const { availability, lifecycle } = this.#parts
+    await availability.leave({ deadlineMs })
+    await lifecycle.stop()
   }
 }

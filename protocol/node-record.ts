@@ -38,7 +38,11 @@ export interface NodeRecord {
   relay: boolean
 }
 
-export type NodeState = 'joining' | 'online' | 'draining'
+/**
+ * Only a node that is `online` takes sessions. `draining`: it lets go of those that it has, to pause or to leave. `paused`:
+ * a member that serves no layers now.
+ */
+export type NodeState = 'joining' | 'online' | 'draining' | 'paused'
 
 export interface Hardware {
   backend: string
@@ -130,6 +134,8 @@ function encodeState(state: NodeState): flambeau.NodeState {
       return flambeau.NodeState.ONLINE
     case 'draining':
       return flambeau.NodeState.DRAINING
+    case 'paused':
+      return flambeau.NodeState.PAUSED
   }
 }
 
@@ -141,6 +147,8 @@ function decodeState(state: flambeau.NodeState): NodeState {
       return 'online'
     case flambeau.NodeState.DRAINING:
       return 'draining'
+    case flambeau.NodeState.PAUSED:
+      return 'paused'
     default:
       throw malformed(`node state ${state}`)
   }

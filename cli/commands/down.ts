@@ -1,25 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { connectToDaemon } from '../../node/control/client.js'
-import { deadline } from '../../node/deadline.js'
+import { LEAVE_DRAIN_MS } from '../../node/availability/constants.js'
 import { JSON_OPTION, type DefineCommand, type JsonOption } from '../context.js'
-import { interruptible } from '../interrupt.js'
-import { requireDaemon } from '../node.js'
-
-/** Milliseconds for a daemon to end: somewhat more than its parts may take. */
-const END_MS = 30_000
-const LOOK_MS = 50
+import { leave } from '../leave.js'
 
 export const define: DefineCommand = (command, context) => {
-  command.option(...JSON_OPTION).action(async ({ json }: JsonOption) => {
-    using interrupt = interruptible()
-    const daemon = await requireDaemon(context)
-    const { pid } = await daemon.status()
-    await daemon.stop()
-    using limit = deadline(`the end of process ${pid}`, END_MS, interrupt.signal)
-    while ((await connectToDaemon(context.home)) !== undefined) {
-      limit.signal.throwIfAborted()
-      await sleep(LOOK_MS)
-    }
-    context.output.result(json, { stopped: pid }, () => [`Process ${pid} has stopped.`])
-  })
+  command
+    .option('--now', 'do not wait for sessions')
+    .option(...JSON_OPTION)
+    .action(async ({ now, json }: { now?: boolean } & JsonOption) =>
+      leave(context, { drainSeconds: now ? 0 : LEAVE_DRAIN_MS / 1_000, json })
+    )
 }

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { LEAVE_DRAIN_MS } from '../../node/availability/constants.js'
 import { loadConfig, type ConfigFlags } from '../../node/config.js'
 import { SETTING_KEYS, SETTINGS } from '../../node/config-schema.js'
 import type { StatusView } from '../../node/control/contract.js'
@@ -10,6 +11,7 @@ import { interruptible } from '../interrupt.js'
 import { requireMembership } from '../membership.js'
 import type { Paint } from '../render/colour.js'
 import { count, layerRange, printable } from '../render/format.js'
+import { reasonsText } from '../render/availability.js'
 import { pairs } from '../render/table.js'
 import { surviveStrayErrors } from '../stray-errors.js'
 
@@ -37,7 +39,7 @@ async function up(context: Context, flags: ConfigFlags, { json }: JsonOption): P
     const status = await daemon.service.status()
     context.output.result(json, status, paint => startLines(status, paint))
     await untilEnd(daemon, interrupt.signal)
-    if (interrupt.signal.aborted) context.output.notes(['Stopping. Ctrl+C again ends it at once.'])
+    if (interrupt.signal.aborted) await leave(context, daemon)
   } finally {
     await daemon.stop()
   }
@@ -52,9 +54,20 @@ async function untilEnd({ closed }: RunningNode, signal: AbortSignal): Promise<v
   await Promise.race([closed, interrupted])
 }
 
+/** In order: sessions may move or end. */
+async function leave({ output }: Context, { service, closed }: RunningNode): Promise<void> {
+  const { sessions } = await service.status()
+  const drainSeconds = LEAVE_DRAIN_MS / 1_000
+  const waits = `Waits for ${count(sessions.served, 'session')} to move or to end, at most ${drainSeconds} s.`
+  output.notes([`${sessions.served === 0 ? 'Stopping.' : waits} Ctrl+C again ends it at once.`])
+  await service.stop({ drainSeconds })
+  await closed
+}
+
 function startLines(status: StatusView, paint: Paint): string[] {
   const kind = status.swarm.closed ? 'closed' : 'open'
   const served = status.shards.map(shard => `${printable(shard.model)} layers ${layerRange(shard)}`)
+  const paused = reasonsText(status.availability.pauses, new Date())
   const coming = status.tasks.map(task => `${task.what} ${printable(task.model)}`)
   return [
     `${paint('bold', printable(status.name))} is up.`,
@@ -65,7 +78,7 @@ function startLines(status: StatusView, paint: Paint): string[] {
       ...(status.addresses.length === 0 ? ['none'] : status.addresses).map(
         (address, index) => [index === 0 ? 'addresses' : '', address] as const
       ),
-      ['serves', [...served, ...coming].join(', ') || 'nothing yet']
+      ['serves', paused === '' ? [...served, ...coming].join(', ') || 'nothing yet' : `nothing: paused ${paused}`]
     ]),
     'Ctrl+C to stop.'
   ]

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { connectToDaemon } from '../../node/control/client.js'
 import type { ControlService } from '../../node/control/service.js'
-import { abortable, deadline } from '../../node/deadline.js'
+import { abortable, deadline, delay } from '../../node/deadline.js'
 import { locateHome, type Home } from '../../node/home.js'
 import { CliError } from '../errors.js'
 
@@ -47,7 +47,7 @@ export class DemoNode {
       const service = await connectToDaemon(this.home)
       if (service !== undefined) return service
       if (daemon.exitCode !== null) throw this.#failed(`it ended with ${daemon.exitCode}`)
-      await pause(POLL, limit.signal)
+      await delay(POLL, limit.signal)
     }
   }
 
@@ -83,16 +83,5 @@ export class DemoNode {
 
   #failed(what: string): CliError {
     return new CliError('DEMO_FAILED', `The node ${this.name} failed: ${what}. It said:\n${this.#log.trim()}`)
-  }
-}
-
-/** Rejects with the signal's reason. */
-export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(() => resolve(undefined), milliseconds)
-  try {
-    await abortable(promise, signal)
-  } finally {
-    clearTimeout(timer)
   }
 }

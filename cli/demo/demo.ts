@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url'
 import type { GenerateRequest } from '../../node/control/contract.js'
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import type { ControlService } from '../../node/control/service.js'
-import { deadline } from '../../node/deadline.js'
+import { deadline, delay } from '../../node/deadline.js'
 import { streamAnswer, ask, type Answer } from '../answer.js'
 import { CliError } from '../errors.js'
 import type { Output } from '../output.js'
 import { count, layerRange, milliseconds } from '../render/format.js'
-import { DemoNode, pause } from './demo-node.js'
+import { DemoNode } from './demo-node.js'
 import { memoryFor, openReference, type Reference } from './reference.js'
 
 export interface DemoOptions {
@@ -100,7 +100,7 @@ async function servedLayers(node: DemoNode, service: ControlService, signal: Abo
   for (;;) {
     const { shards } = await service.status({ signal: limit.signal })
     if (shards[0] !== undefined) return layerRange(shards[0])
-    await pause(POLL, limit.signal)
+    await delay(POLL, limit.signal)
   }
 }
 

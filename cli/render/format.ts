@@ -38,6 +38,18 @@ export function duration(seconds: number): string {
   return shown.map(([value, unit]) => `${value} ${unit}`).join(' ')
 }
 
+const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
+const WEEK_MS = 7 * 86_400_000
+
+/** In local time: `14:30` today, `Fri 14:30` within a week, `2026-12-03 14:30` otherwise. */
+export function moment(at: Date, now: Date): string {
+  const two = (number: number): string => String(number).padStart(2, '0')
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}`
+  if (at.toDateString() === now.toDateString()) return time
+  if (Math.abs(at.getTime() - now.getTime()) < WEEK_MS) return `${WEEKDAYS[at.getDay()] ?? ''} ${time}`
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`
+}
+
 /** Half open, as `--layers` takes it: `0-8` is layers 0 to 7. */
 export function layerRange({ start, end }: Range): string {
   return `${start}-${end}`

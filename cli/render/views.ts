@@ -1,4 +1,5 @@
 import type { ModelView, PeerView, ShardView, StatusView, TaskView } from '../../node/control/contract.js'
+import { reasonsText } from './availability.js'
 import type { Paint } from './colour.js'
 import {
   bytes,
@@ -18,7 +19,8 @@ export function statusLines(status: StatusView, paint: Paint): string[] {
   const { engine, sessions, swarm } = status
   const kind = swarm.closed ? 'closed' : 'open'
   const lines = pairs([
-    ['node', `${printable(status.name)}, ${paintState(status.state, paint)} for ${duration(status.uptimeSeconds)}`],
+    ['node', `${printable(status.name)}, ${paintState(status.state, paint)}, up for ${duration(status.uptimeSeconds)}`],
+    ...availabilityPairs(status),
     ['peer', status.peer],
     ['swarm', `${printable(swarm.name)} (${kind}), ${count(status.peers, 'other node')}`],
     ['addresses', status.addresses.join('\n           ') || '-'],
@@ -32,6 +34,17 @@ export function statusLines(status: StatusView, paint: Paint): string[] {
   const restarts =
     engine.restarts === 0 ? [] : [paint('yellow', `The engine was restarted ${count(engine.restarts, 'time')}.`)]
   return [...lines, ...restarts, '', ...shards, ...status.tasks.map(taskLine)]
+}
+
+/** Why it does not serve, and until when; or why it would not. */
+function availabilityPairs({ availability: { pauses, overruled } }: StatusView): [string, string][] {
+  const now = new Date()
+  return [
+    ...(pauses.length === 0 ? [] : [['paused', reasonsText(pauses, now)] satisfies [string, string]]),
+    ...(overruled.length === 0
+      ? []
+      : [['overruled', `pause ${reasonsText(overruled, now)}`] satisfies [string, string]])
+  ]
 }
 
 function engineText({ engine }: StatusView, paint: Paint): string {

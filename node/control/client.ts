@@ -2,16 +2,19 @@ import { request, type IncomingMessage, type RequestOptions } from 'node:http'
 import { connect } from 'node:net'
 import { asError } from '../../protocol/errors.js'
 import { deadline } from '../deadline.js'
+import type { AvailabilityView } from '../availability/types.js'
 import type { Home } from '../home.js'
 import type {
   ErrorView,
   GenerateEvent,
   GenerateRequest,
   ModelView,
+  PauseRequest,
   PeerView,
   ShareEvent,
   ShareRequest,
-  StatusView
+  StatusView,
+  StopRequest
 } from './contract.js'
 import { ControlError, RemoteError, withoutErrorEvents } from './errors.js'
 import { CALL_MS, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, PROBE_MS, SILENCE_MS } from './limits.js'
@@ -67,8 +70,16 @@ class ControlClient implements ControlService {
     return this.#call('DELETE', `/v1/models/${encodeURIComponent(model)}`, options)
   }
 
-  async stop(options?: ControlOptions): Promise<void> {
-    await this.#call('POST', '/v1/stop', options)
+  pause(body: PauseRequest, options?: ControlOptions): Promise<AvailabilityView> {
+    return this.#call('POST', '/v1/pause', { ...options, body })
+  }
+
+  resume(options?: ControlOptions): Promise<AvailabilityView> {
+    return this.#call('POST', '/v1/resume', options)
+  }
+
+  async stop(body: StopRequest, options?: ControlOptions): Promise<void> {
+    await this.#call('POST', '/v1/stop', { ...options, body })
   }
 
   share(body: ShareRequest, options?: ControlOptions): AsyncIterable<ShareEvent> {
@@ -79,10 +90,14 @@ class ControlClient implements ControlService {
     return withoutErrorEvents(this.#stream<GenerateEvent>('/v1/generate', body, options))
   }
 
-  async #call<Answer>(method: string, path: string, { signal }: ControlOptions = {}): Promise<Answer> {
+  async #call<Answer>(
+    method: string,
+    path: string,
+    { signal, body }: ControlOptions & { body?: object } = {}
+  ): Promise<Answer> {
     using limit = deadline("the daemon's answer", CALL_MS, signal)
     try {
-      const response = await this.#request({ method, path, signal: limit.signal })
+      const response = await this.#request({ method, path, signal: limit.signal }, body && JSON.stringify(body))
       const text = await readAll(response)
       if (response.statusCode !== 200) throw refusal(response.statusCode, text)
       return parseJson(text) as Answer

@@ -3,6 +3,7 @@
  * Streams are NDJSON: one event a line. Shared by the daemon (`server.ts`) and by the CLI (`client.ts`).
  */
 
+import type { AvailabilityState, AvailabilityView } from '../availability/types.js'
 import type { LayerRange } from '../models/types.js'
 
 export interface StatusView {
@@ -14,7 +15,8 @@ export interface StatusView {
   peer: string
   swarm: { name: string; id: string; closed: boolean }
   addresses: string[]
-  state: 'joining' | 'online' | 'draining'
+  state: 'joining' | AvailabilityState
+  availability: AvailabilityView
   peers: number
   engine: {
     state: 'stopped' | 'starting' | 'ready' | 'restarting'
@@ -74,6 +76,16 @@ export interface ModelView {
   /** Layers that nobody serves. */
   missing: { start: number; end: number }[]
   holders: { peer: string; name: string; start: number; end: number; serving: boolean }[]
+}
+
+export interface StopRequest {
+  /** Seconds that live sessions may take to move or to end; 0 ends them at once. */
+  drainSeconds: number
+}
+
+export interface PauseRequest {
+  /** Until the node serves again by itself; absent: until it is resumed. */
+  seconds?: number
 }
 
 export interface ShareRequest {

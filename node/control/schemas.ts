@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MAX_DRAIN_MS, MAX_PAUSE_MS } from '../availability/constants.js'
 import { MAX_NAME_BYTES } from '../../protocol/limits.js'
-import type { GenerateRequest, ShareRequest } from './contract.js'
+import type { GenerateRequest, PauseRequest, ShareRequest, StopRequest } from './contract.js'
 import { MAX_WAIT_SECONDS } from './limits.js'
 
 /** The most characters of a path or a name. */
@@ -54,6 +55,23 @@ export const generateRequest = z
   .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
     error: 'either prompt or messages is needed, and not both'
   }) satisfies z.ZodType<GenerateRequest>
+
+/** Body of `POST /v1/stop`. */
+export const stopRequest = z.strictObject({
+  drainSeconds: z
+    .number()
+    .min(0)
+    .max(MAX_DRAIN_MS / 1_000)
+}) satisfies z.ZodType<StopRequest>
+
+/** Body of `POST /v1/pause`. */
+export const pauseRequest = z.strictObject({
+  seconds: z
+    .number()
+    .positive()
+    .max(MAX_PAUSE_MS / 1_000)
+    .exactOptional()
+}) satisfies z.ZodType<PauseRequest>
 
 /** Parameters of `DELETE /v1/models/:model`. */
 export const modelParameters = z.strictObject({ model: short })

@@ -5,10 +5,11 @@ import { asError, CodedError } from '../../protocol/errors.js'
 import { abortable, deadline } from '../deadline.js'
 import type { Logger } from '../logger.js'
 import { connectToDaemon } from './client.js'
+import type { StopRequest } from './contract.js'
 import { ControlError, errorView } from './errors.js'
 import { sendEvents } from './event-stream.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS, STOP_MS } from './limits.js'
-import { generateRequest, MAX_SHORT, modelParameters, shareRequest } from './schemas.js'
+import { generateRequest, MAX_SHORT, modelParameters, pauseRequest, shareRequest, stopRequest } from './schemas.js'
 import type { ControlService } from './service.js'
 
 export interface ControlServerCollaborators {
@@ -111,7 +112,9 @@ export class ControlServer {
     app.get('/v1/models', () => service.models())
     app.post('/v1/invite', () => service.invite())
     app.delete('/v1/models/:model', request => service.remove(check(modelParameters, request.params).model))
-    app.post('/v1/stop', (_request, reply) => this.#stopDaemon(reply))
+    app.post('/v1/pause', request => service.pause(check(pauseRequest, request.body)))
+    app.post('/v1/resume', () => service.resume())
+    app.post('/v1/stop', (request, reply) => this.#stopDaemon(check(stopRequest, request.body), reply))
     app.post('/v1/share', (request, reply) => {
       const body = check(shareRequest, request.body)
       return this.#stream(reply, signal => service.share(body, { signal }))
@@ -124,9 +127,9 @@ export class ControlServer {
   }
 
   /** Answers first: stopping closes the connection. */
-  #stopDaemon(reply: FastifyReply): FastifyReply {
+  #stopDaemon(body: StopRequest, reply: FastifyReply): FastifyReply {
     reply.raw.once('finish', () => {
-      this.#service.stop().catch((error: unknown) => this.#logger.error({ err: error }, 'stopping failed'))
+      this.#service.stop(body).catch((error: unknown) => this.#logger.error({ err: error }, 'stopping failed'))
     })
     return reply.send({})
   }

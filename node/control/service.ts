@@ -1,11 +1,14 @@
+import type { AvailabilityView } from '../availability/types.js'
 import type {
   GenerateEvent,
   GenerateRequest,
   ModelView,
+  PauseRequest,
   PeerView,
   ShareEvent,
   ShareRequest,
-  StatusView
+  StatusView,
+  StopRequest
 } from './contract.js'
 
 export interface InviteView {
@@ -45,6 +48,10 @@ export interface ControlService {
    * manifest hash or the beginning of that.
    */
   remove(model: string, options?: ControlOptions): Promise<RemovedView>
-  /** Ends the daemon; resolves when it has begun to stop. */
-  stop(options?: ControlOptions): Promise<void>
+  /** Serves nothing for a while: sessions move or end, then the engine stops. Resolves when that has begun. */
+  pause(request: PauseRequest, options?: ControlOptions): Promise<AvailabilityView>
+  /** Lifts the owner's pause; without one, overrules the schedule and a busy machine until they change. */
+  resume(options?: ControlOptions): Promise<AvailabilityView>
+  /** Ends the daemon once its sessions have moved or ended, or their time is over; resolves when that has begun. */
+  stop(request: StopRequest, options?: ControlOptions): Promise<void>
 }

@@ -1,5 +1,6 @@
 /** Which layers of a model this node should hold. Pure. */
 import type { LayerRange, StoredModel } from '../models/types.js'
+import { isOnline } from '../pipeline/catalogue.js'
 import { choosePlacement } from '../scheduler/placement.js'
 import type { PlacementRequest } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
@@ -65,7 +66,7 @@ function pinnedRange(input: ChoiceInput, pinned: LayerRange): LayerRange {
 
 function othersShards(nodes: readonly NodeView[], manifest: string): PlacementRequest['served'] {
   return nodes
-    .filter(({ path }) => path !== 'self')
+    .filter(node => node.path !== 'self' && isOnline(node))
     .flatMap(({ peer, record }) =>
       record.models
         .filter(held => held.manifest === manifest)

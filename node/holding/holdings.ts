@@ -1,4 +1,5 @@
 import { asError } from '../../protocol/errors.js'
+import type { Suspendable } from '../availability/types.js'
 import type { TaskView } from '../control/contract.js'
 import { EngineError } from '../engine/errors.js'
 import type { Logger } from '../logger.js'
@@ -46,7 +47,7 @@ export interface HoldingsSettings {
  * Which layers this node holds: chooses a range of every model that the swarm offers while memory lasts, fetches its
  * pieces, loads it and serves it. One model at a time. Dispatches `change` when tasks change.
  */
-export class Holdings extends EventTarget {
+export class Holdings extends EventTarget implements Suspendable {
   readonly #parts: HoldingsParts
   readonly #settings: HoldingsSettings
   readonly #usedBytes = new Map<string, number>()
@@ -57,6 +58,9 @@ export class Holdings extends EventTarget {
   /** The owner does not want these any more, until they ask for one again. */
   readonly #removed = new Set<string>()
   readonly #tasks = new Set<TaskView>()
+  /** By manifest, what was served when it was suspended, or was asked for since: what is served when it is restored. */
+  readonly #ranges = new Map<string, LayerRange>()
+  #suspended = false
   #queue: Promise<unknown> = Promise.resolve()
   /** The model whose turn it is, and how to end that. */
   #current: { manifest: string; controller: AbortController; held: Promise<unknown> } | undefined
@@ -72,11 +76,7 @@ export class Holdings extends EventTarget {
 
   /** Serves what is in the store, then whatever the swarm offers. */
   start(): void {
-    for (const { id, manifest, shards, sourceFile } of this.#parts.store.list()) {
-      // Where only the header is here, holders must be known first.
-      const isHere = shards.length > 0 || sourceFile !== undefined
-      if (isHere && this.#isWanted({ manifest: id, name: manifest.name })) void this.#try(id)
-    }
+    this.#serveStored()
     this.#parts.directory.addEventListener('change', this.#settle)
     this.#settle()
   }
@@ -88,6 +88,33 @@ export class Holdings extends EventTarget {
     this.#stopped ??= new Error('the node is shutting down')
     this.#current?.controller.abort(this.#stopped)
     await this.#queue
+  }
+
+  /** Unloads all, and holds nothing until `restore()`; what the store has stays there. */
+  async suspend(): Promise<void> {
+    this.#suspended = true
+    this.#current?.controller.abort(paused())
+    await this.#queue
+    for (const [manifest, range] of await this.#parts.shards.withdrawAll()) this.#ranges.set(manifest, range)
+    this.#usedBytes.clear()
+    this.#changed()
+  }
+
+  /** Holds again what it held before, then whatever the swarm offers. */
+  restore(): void {
+    if (!this.#suspended) return
+    this.#suspended = false
+    for (const manifest of this.#ranges.keys()) void this.#try(manifest)
+    this.#serveStored()
+    this.#settle()
+  }
+
+  #serveStored(): void {
+    for (const { id, manifest, shards, sourceFile } of this.#parts.store.list()) {
+      // Where only the header is here, holders must be known first.
+      const isHere = shards.length > 0 || sourceFile !== undefined
+      if (isHere && this.#isWanted({ manifest: id, name: manifest.name })) void this.#try(id)
+    }
   }
 
   get tasks(): readonly TaskView[] {
@@ -104,6 +131,7 @@ export class Holdings extends EventTarget {
    */
   async hold(manifest: string, pinned = this.#settings.layers): Promise<LayerRange> {
     this.#removed.delete(manifest)
+    if (this.#suspended && pinned !== undefined) this.#ranges.set(manifest, pinned)
     return this.#enqueue(manifest, pinned)
   }
 
@@ -122,6 +150,7 @@ export class Holdings extends EventTarget {
     }
     await this.#parts.shards.withdraw(manifest)
     this.#usedBytes.delete(manifest)
+    this.#ranges.delete(manifest)
     await this.#parts.store.remove(manifest)
     this.#changed()
   }
@@ -150,13 +179,14 @@ export class Holdings extends EventTarget {
   /** For models that nobody asked this node to hold: a failure is logged, and tried again later. */
   async #try(manifest: string): Promise<void> {
     const isDue = (this.#failed.get(manifest)?.retryAt ?? 0) <= Date.now()
-    if (this.#removed.has(manifest) || this.#waiting.has(manifest) || !isDue) return
+    if (this.#suspended || this.#removed.has(manifest) || this.#waiting.has(manifest) || !isDue) return
     this.#waiting.add(manifest)
     try {
-      await this.#enqueue(manifest, this.#settings.layers)
+      await this.#enqueue(manifest, this.#ranges.get(manifest) ?? this.#settings.layers)
       this.#failed.delete(manifest)
     } catch (error) {
-      if (this.#stopped === undefined && !this.#removed.has(manifest)) this.#tryLater(manifest, asError(error))
+      const isMeant = this.#stopped !== undefined || this.#suspended || this.#removed.has(manifest)
+      if (!isMeant) this.#tryLater(manifest, asError(error))
     } finally {
       this.#waiting.delete(manifest)
     }
@@ -179,6 +209,7 @@ export class Holdings extends EventTarget {
 
   async #turn(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
     if (this.#stopped !== undefined) throw this.#stopped
+    if (this.#suspended) throw paused()
     if (this.#removed.has(manifest)) throw removed()
     const controller = new AbortController()
     const held = this.#hold(manifest, pinned, controller.signal)
@@ -216,6 +247,7 @@ export class Holdings extends EventTarget {
       )
     )
     this.#usedBytes.set(manifest, bytesOfRange(size, range))
+    this.#ranges.delete(manifest)
     logger.info({ model: name, layers: rangeText(range) }, 'serving layers')
     return range
   }
@@ -260,4 +292,8 @@ export class Holdings extends EventTarget {
 
 function removed(): HoldingError {
   return new HoldingError('REMOVED', 'the model was removed from this node meanwhile')
+}
+
+function paused(): HoldingError {
+  return new HoldingError('PAUSED', 'this node is paused, and holds layers again when it serves: `flambeau resume`')
 }

@@ -9,7 +9,7 @@ export interface Holder {
   name: string
   start: number
   end: number
-  /** True for a loaded shard, false for pieces that can be fetched. */
+  /** True for a loaded shard that takes sessions, false for pieces that can be fetched. */
   serving: boolean
 }
 
@@ -25,6 +25,9 @@ export interface OfferedModel {
   missing: { start: number; end: number }[]
 }
 
+/** Others keep what they have, or have begun to let go of it, and take no sessions. */
+export const isOnline = ({ record }: NodeView): boolean => record.state === 'online'
+
 /** By name, then manifest. */
 export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
   const models = new Map<string, OfferedModel>()
@@ -35,7 +38,8 @@ export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
       models.set(manifest, model)
       if (layers !== model.layers) continue // contradicts whoever came first; the manifest itself decides in the end
       const who = { peer: node.peer, name: node.record.name }
-      for (const { start, end } of held.shards) model.holders.push({ ...who, start, end, serving: true })
+      const shards = isOnline(node) ? held.shards : []
+      for (const { start, end } of shards) model.holders.push({ ...who, start, end, serving: true })
       for (const { start, end } of held.pieces) model.holders.push({ ...who, start, end, serving: false })
     }
   }

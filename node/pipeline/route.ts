@@ -4,7 +4,7 @@ import type { Manifest } from '../models/types.js'
 import { planRoute } from '../scheduler/routing.js'
 import type { RoutePlan, RouteSegment, RouteShard } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
-import { incompleteModel, type OfferedModel } from './catalogue.js'
+import { incompleteModel, isOnline, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
 import type { SessionStage } from './session-types.js'
 
@@ -31,7 +31,7 @@ export interface RouteInput {
  * @throws PipelineError INCOMPLETE_MODEL, NO_ROUTE
  */
 export function chooseRoute(input: RouteInput): SessionStage[] {
-  const nodes = input.nodes.filter(usable)
+  const nodes = input.nodes.filter(isOnline)
   const connected = nodes.filter(({ path }) => path !== 'unconnected')
   const near = planOver(connected, input)
   const all = near.kind === 'route' ? near : planOver(nodes, input)
@@ -66,8 +66,6 @@ function planOver(nodes: readonly NodeView[], { model, manifest, context, exclud
     ...(segment && { segment })
   })
 }
-
-const usable = ({ record }: NodeView): boolean => record.state === 'online'
 
 function shardsOf({ peer, path, record, roundTrip }: NodeView, manifest: string): RouteShard[] {
   const local = path === 'self'

@@ -57,6 +57,16 @@ export class ShardRegistry extends EventTarget {
     for (const { facts } of leaving) await this.#engine.unload(facts.loaded.id)
   }
 
+  /** The same for all models, whatever the engine says to it; what was offered, by manifest. */
+  async withdrawAll(): Promise<ReadonlyMap<string, LayerRange>> {
+    const offered = new Map(this.#offers.map(({ manifest, file: { start, end } }) => [manifest, { start, end }]))
+    const leaving = this.#served
+    this.#offers = []
+    this.#replace([])
+    for (const { facts } of leaving) await this.#engine.unload(facts.loaded.id).catch(() => undefined)
+    return offered
+  }
+
   /** The engine's child is gone, and every shard with it. */
   engineLost(): void {
     this.#losses++

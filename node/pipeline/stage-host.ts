@@ -1,6 +1,7 @@
 import { rowsPerFrame } from '../../protocol/hidden-states.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
+import type { Drainable } from '../availability/types.js'
 import { abortable, deadline } from '../deadline.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
 import { JournalShelf } from './journal.js'
@@ -25,30 +26,24 @@ export interface StagePort {
   close(): void
 }
 
-export interface DrainOptions {
-  deadlineMs: number
-  why?: string
-  signal?: AbortSignal
-}
-
-const LEAVING = 'this node is shutting down'
-
 interface HostedSession {
   session: StageSession
   peer: string
 }
 
+const SHUTTING_DOWN = 'this node is shutting down'
+
 /** Runs this node's stages of everybody's sessions. */
-export class StageHost {
+export class StageHost implements Drainable {
   readonly #parts: StageHostParts
   readonly #sessions = new Map<string, HostedSession>()
   readonly #refused = new Map<FaultName, number>()
   readonly #journals = new JournalShelf()
   #sweeper: NodeJS.Timeout | undefined
-  /** Why no new session is taken. */
-  #leaving: string | undefined
-  /** Resolves when a session ends. */
-  #nextEnd = Promise.withResolvers<undefined>()
+  /** Why no sessions are taken. */
+  #closed: string | undefined
+  /** Called when the last session has ended. */
+  #onEmpty: () => void = () => undefined
 
   constructor(parts: StageHostParts) {
     this.#parts = parts
@@ -58,34 +53,35 @@ export class StageHost {
     this.#sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref()
   }
 
-  /**
-   * Takes no new sessions, and asks the origins of those that are here to move them.
-   * @param why told to whoever is refused
-   * @returns how many are left, when none is or the time is over
-   */
-  async drain({ deadlineMs, why = LEAVING, signal }: DrainOptions): Promise<{ left: number }> {
-    this.#leaving = why
+  /** Ends every session: their origins are told `LEAVING`. */
+  stop(): void {
+    clearInterval(this.#sweeper)
+    this.#sweeper = undefined
+    this.#closed = SHUTTING_DOWN
+    this.evict(SHUTTING_DOWN)
+  }
+
+  async drain({
+    deadlineMs,
+    why = SHUTTING_DOWN,
+    signal
+  }: Parameters<Drainable['drain']>[0]): Promise<{ left: number }> {
+    this.#closed = why
     for (const { session } of this.#sessions.values()) session.askToMove(deadlineMs)
-    using limit = deadline('moving the sessions', deadlineMs, signal)
-    try {
-      while (this.#sessions.size > 0) await abortable(this.#nextEnd.promise, limit.signal)
-    } catch {
-      signal?.throwIfAborted()
-    }
+    const empty = Promise.withResolvers<undefined>()
+    this.#onEmpty = () => empty.resolve(undefined)
+    if (this.#sessions.size === 0) return { left: 0 }
+    using limit = deadline('draining', deadlineMs, signal)
+    await abortable(empty.promise, limit.signal).catch(() => undefined) // how many are left says it all
     return { left: this.#sessions.size }
   }
 
-  /** Takes sessions again. */
-  reopen(): void {
-    this.#leaving = undefined
+  evict(why: string): void {
+    this.#failAll(new ProtocolError('LEAVING', why))
   }
 
-  /** Ends every session: their origins are told `LEAVING`. */
-  stop(): void {
-    this.#leaving = LEAVING
-    clearInterval(this.#sweeper)
-    this.#sweeper = undefined
-    this.#failAll(new ProtocolError('LEAVING', LEAVING))
+  reopen(): void {
+    this.#closed = undefined
   }
 
   /** Sessions under way. */
@@ -179,8 +175,7 @@ export class StageHost {
         onEnd: fault => {
           this.#sessions.delete(open.session)
           this.#journals.close(journal)
-          this.#nextEnd.resolve(undefined)
-          this.#nextEnd = Promise.withResolvers<undefined>()
+          if (this.#sessions.size === 0) this.#onEmpty()
           if (fault !== undefined) this.count(fault.code)
         },
         now: this.#parts.now
@@ -194,7 +189,7 @@ export class StageHost {
   }
 
   #checkRoom(peer: string, id: string): void {
-    if (this.#leaving !== undefined) throw new ProtocolError('LEAVING', this.#leaving)
+    if (this.#closed !== undefined) throw new ProtocolError('LEAVING', this.#closed)
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
     const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
     if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {

@@ -109,7 +109,7 @@ async function startNode(child: Child, path: string): Promise<RunningNode> {
     if (child.hasEnded) return 'ended'
     const service = await connectToDaemon(home)
     const status = await service?.status()
-    return status?.pid === child.pid && status.state === 'online' ? service : undefined
+    return status?.pid === child.pid && status.state !== 'joining' ? service : undefined
   }
   try {
     const service = await waitFor(answers, { what: 'the node', limit: START_LIMIT, interval: STATUS_INTERVAL })

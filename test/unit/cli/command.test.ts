@@ -191,10 +191,31 @@ describe('the commands that ask the daemon', () => {
     expect(await flambeau(['swarm', 'invite', '--json'], { home: 'other' })).toMatchObject({ code: 3 })
   })
 
+  it('pause for a time, and resume', async () => {
+    const paused = await flambeau(['pause', '--for', '1h30m'])
+    expect(paused).toMatchObject({ code: 0, stdout: 'This node is online.\n' })
+    expect((await flambeau(['resume'])).stdout).toContain('serves again')
+    expect(service.asked.splice(0)).toEqual([{ seconds: 5400 }, 'resume'])
+    const wrong = await flambeau(['pause', '--for', 'lunch'])
+    expect(wrong.code).toBe(2)
+    expect(wrong.stderr).toContain('Must be a time such as 90s, 45m, 2h or 1h30m')
+  })
+
+  it.each([
+    [['down', '--now'], 0],
+    [['drain', '--within', '90s'], 90],
+    [['drain'], 600]
+  ])('%j gives sessions %i seconds', async (args, drainSeconds) => {
+    const { child, ended } = start(args)
+    await expect.poll(() => service.asked.splice(0), { timeout: 10_000 }).toEqual([{ drainSeconds }])
+    child.kill('SIGINT')
+    expect((await ended).code).toBe(130)
+  })
+
   // The last test of all: there is no daemon after it.
   it('stop the daemon, and wait for its end', async () => {
     const { child, ended } = start(['down'])
-    await expect.poll(() => service.stops, { timeout: 10_000 }).toBe(1)
+    await expect.poll(() => service.asked, { timeout: 10_000 }).toEqual([{ drainSeconds: 15 }])
     expect(child.exitCode).toBeNull()
     await server.stop()
     expect((await ended).stdout).toContain(`${STATUS.pid} has stopped`)

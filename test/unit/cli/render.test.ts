@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { AvailabilityView } from '../../../node/availability/types.js'
+import { pauseLines, resumeLines } from '../../../cli/render/availability.js'
 import { painter } from '../../../cli/render/colour.js'
 import {
   bytes,
@@ -7,13 +9,15 @@ import {
   layerRange,
   layerRanges,
   milliseconds,
+  moment,
   printable,
   printableText,
   shortPeer
 } from '../../../cli/render/format.js'
 import { plainProgress } from '../../../cli/render/progress.js'
 import { displayWidth, pairs, table } from '../../../cli/render/table.js'
-import { modelLines } from '../../../cli/render/views.js'
+import { modelLines, statusLines } from '../../../cli/render/views.js'
+import { STATUS } from '../control/memory-service.js'
 
 const plain = painter({}, {})
 
@@ -43,6 +47,12 @@ describe('formats', () => {
     [90_061, '1 d 1 h']
   ])('%d seconds are %s', (seconds, text) => expect(duration(seconds)).toBe(text))
 
+  it.each([
+    [new Date(2026, 10, 26, 14, 5), '14:05'],
+    [new Date(2026, 10, 27, 7, 0), 'Fri 07:00'],
+    [new Date(2026, 11, 4, 7, 0), '2026-12-04 07:00']
+  ])('%s is %s on a Thursday', (at, text) => expect(moment(at, new Date(2026, 10, 26, 8))).toBe(text))
+
   it('layer ranges are half open, as --layers takes them', () => {
     expect(layerRange({ start: 0, end: 8 })).toBe('0-8')
     expect(layerRanges([])).toBe('-')
@@ -68,6 +78,48 @@ describe('formats', () => {
     expect(printable('evil\u001b[2Jname\u0007\u202e')).toBe('evil�[2Jname��')
     expect(printableText('line\n\ttab \u001b[2J')).toBe('line\n\ttab �[2J')
     expect(printableText('👩‍💻')).toBe('👩‍💻')
+  })
+})
+
+describe('when a node serves', () => {
+  const now = new Date(2026, 10, 26, 12)
+  const owner = { reason: 'owner' as const, until: undefined }
+  const schedule = { reason: 'schedule' as const, until: new Date(2026, 10, 26, 22).getTime() }
+  const busy = { reason: 'busy' as const, until: undefined }
+  const view = (changes: Partial<AvailabilityView>): AvailabilityView => ({
+    ...{ state: 'online', pauses: [], overruled: [] },
+    ...changes
+  })
+
+  it('a pause names all that hold, each with its end', () => {
+    expect(pauseLines(view({ state: 'paused', pauses: [owner, schedule] }), now)).toEqual([
+      'This node is paused by its owner; outside of its hours until 22:00; its memory is free. `flambeau resume` ends that.'
+    ])
+    expect(pauseLines(view({ state: 'leaving' }), now)).toEqual(['This node is leaving.'])
+  })
+
+  it.each([
+    [view({}), 'This node serves again. `flambeau status` shows'],
+    [view({ overruled: [schedule] }), 'serves again although it would be paused outside of its hours until 22:00.'],
+    [
+      view({ state: 'paused', pauses: [busy] }),
+      'Still paused while others use this machine heavily. `flambeau resume` once'
+    ],
+    [view({ state: 'leaving' }), 'This node is stopping.']
+  ])('a resume says what has come of it: %j', (seen, text) => {
+    expect(resumeLines(seen, now).join()).toContain(text)
+  })
+
+  it('the status says why a node does not serve, or why it would not', () => {
+    const paused = { ...STATUS, state: 'paused' as const, availability: view({ pauses: [owner] }) }
+    expect(statusLines(paused, plain).slice(0, 2)).toEqual([
+      'node       lamp, paused, up for 5 s',
+      'paused     by its owner'
+    ])
+    expect(statusLines({ ...STATUS, availability: view({ overruled: [busy] }) }, plain)[1]).toBe(
+      'overruled  pause while others use this machine heavily'
+    )
+    expect(statusLines(STATUS, plain)[1]).toMatch(/^peer/)
   })
 })
 

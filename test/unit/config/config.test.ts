@@ -35,6 +35,7 @@ describe('the configuration', () => {
         batch: 512
       },
       share: { memory: 'auto', models: [], layers: undefined },
+      schedule: { hours: [], yield: false },
       log: { level: 'info' }
     })
   })
@@ -93,6 +94,19 @@ describe('the configuration', () => {
       { network: { listen: ['/ip4/0.0.0.0/tcp/1', '/ip6/::/tcp/1'] } }
     ],
     ['FLAMBEAU_LISTEN', 'none', { network: { listen: ['none'] } }],
+    [
+      'FLAMBEAU_HOURS',
+      '22:00-07:00, sat 10:00-12:00',
+      {
+        schedule: {
+          hours: [
+            { days: [0, 1, 2, 3, 4, 5, 6], start: 1320, end: 1860 },
+            { days: [6], start: 600, end: 720 }
+          ]
+        }
+      }
+    ],
+    ['FLAMBEAU_YIELD', 'on', { schedule: { yield: true } }],
     ['FLAMBEAU_LOG_LEVEL', 'debug', { log: { level: 'debug' } }]
   ])('reads %s=%s', async (variable, text, expected) => {
     expect(await load(undefined, { [variable]: text })).toMatchObject(expected)
@@ -108,6 +122,9 @@ describe('the configuration', () => {
     ['[share]\nmemory = "lots"', 'share.memory', 'lots'],
     ['[share]\nmemory = "0GiB"', 'share.memory', '0GiB'],
     ['[share]\nlayers = "8-8"', 'share.layers', '8-8'],
+    ['[schedule]\nhours = ["22:00"]', 'schedule.hours', ['22:00']],
+    ['[schedule]\nhours = "22:00-07:00"', 'schedule.hours', '22:00-07:00'],
+    ['[schedule]\nyield = "often"', 'schedule.yield', 'often'],
     ['name = ""', 'name', ''],
     ['name = "bell\\u0007"', 'name', 'bell\u0007']
   ])('refuses %j, naming key, value and what is allowed', async (toml, key, value) => {

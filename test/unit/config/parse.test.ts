@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nearest, parseBytes, parseCuts, parseLayerRange } from '../../../node/parse.js'
+import { nearest, parseBytes, parseCuts, parseDuration, parseLayerRange } from '../../../node/parse.js'
 
 describe('sizes', () => {
   it.each([
@@ -24,6 +24,21 @@ describe('sizes', () => {
         return bytes === undefined || (Number.isSafeInteger(bytes) && bytes > 0)
       })
     ))
+})
+
+describe('times', () => {
+  it.each([
+    ['90s', 90],
+    ['45m', 2_700],
+    ['45min', 2_700],
+    ['2h', 7_200],
+    ['1h30m', 5_400],
+    ['1d12h', 129_600]
+  ])('%s are %i seconds', (text, seconds) => expect(parseDuration(text)).toBe(seconds))
+
+  it.each(['', '0s', '5', 'h', '-1h', '1.5h', '2h1d', 'soon'])('%j is none', text =>
+    expect(parseDuration(text)).toBeUndefined()
+  )
 })
 
 describe('layer ranges', () => {

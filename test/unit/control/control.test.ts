@@ -82,8 +82,16 @@ describe('the control socket', () => {
   })
 
   it('answers before it stops the daemon', async () => {
-    await (await client()).stop()
-    await expect.poll(() => service.stops).toBe(1)
+    await (await client()).stop({ drainSeconds: 15 })
+    await expect.poll(() => service.asked).toEqual([{ drainSeconds: 15 }])
+  })
+
+  it('hands on a pause with and without an end, and its end', async () => {
+    const daemon = await client()
+    expect(await daemon.pause({})).toEqual({ state: 'draining', pauses: [{ reason: 'owner' }], overruled: [] })
+    expect(await daemon.pause({ seconds: 90 })).toMatchObject({ pauses: [{ reason: 'owner', until: 90 }] })
+    expect(await daemon.resume()).toMatchObject({ state: 'online' })
+    expect(service.asked).toEqual([{}, { seconds: 90 }, 'resume'])
   })
 
   it.runIf(posix)('is for its owner alone', () => {
@@ -162,12 +170,14 @@ describe('requests that are not understood', () => {
     ['a temperature below 0', '/v1/generate', '{"model":"m","prompt":"x","sampling":{"temperature":-1}}', 400],
     ['a body that is too large', '/v1/generate', `"${'x'.repeat(MAX_REQUEST_BYTES)}"`, 413],
     ['no file', '/v1/share', '{}', 400],
+    ['no time to drain', '/v1/stop', '{}', 400],
+    ['a pause that has ended already', '/v1/pause', '{"seconds":-1}', 400],
     ['no such route', '/v1/nothing', '{}', 400]
   ])('%s is refused with an error view', async (_what, path, body, status) => {
     const answer = await send('POST', path, body)
     expect(answer.status).toBe(status)
     expect(JSON.parse(answer.text)).toMatchObject({ error: { code: 'BAD_REQUEST', details: {} } })
-    expect(service.requests).toEqual([])
+    expect([service.requests, service.asked]).toEqual([[], []])
   })
 })
 

@@ -3,9 +3,11 @@ import { CodedError } from '../../../protocol/errors.js'
 import type {
   GenerateEvent,
   GenerateRequest,
+  PauseRequest,
   ShareEvent,
   ShareRequest,
-  StatusView
+  StatusView,
+  StopRequest
 } from '../../../node/control/contract.js'
 import type { ControlOptions, ControlService } from '../../../node/control/service.js'
 
@@ -19,6 +21,7 @@ export const STATUS: StatusView = {
   swarm: { name: 'village', id: 'ab'.repeat(16), closed: false },
   addresses: [],
   state: 'online',
+  availability: { state: 'online', pauses: [], overruled: [] },
   peers: 2,
   engine: { state: 'ready', backend: 'cpu', devices: [], restarts: 0, version: 'b1' },
   shards: [],
@@ -46,7 +49,8 @@ const STATS = {
 export class MemoryService implements ControlService {
   readonly removed: string[] = []
   readonly requests: (GenerateRequest | ShareRequest)[] = []
-  stops = 0
+  /** Calls that change how the node is available. */
+  readonly asked: (PauseRequest | StopRequest | 'resume')[] = []
   /** Settled with the reason when a stream is cancelled. */
   readonly cancelled = Promise.withResolvers<unknown>()
 
@@ -71,8 +75,19 @@ export class MemoryService implements ControlService {
     return Promise.resolve({ name: model, manifest: 'f'.repeat(64) })
   }
 
-  stop(): Promise<void> {
-    this.stops++
+  pause(request: PauseRequest) {
+    this.asked.push(request)
+    const pauses = [{ reason: 'owner' as const, until: request.seconds }]
+    return Promise.resolve({ state: 'draining' as const, pauses, overruled: [] })
+  }
+
+  resume() {
+    this.asked.push('resume')
+    return Promise.resolve({ state: 'online' as const, pauses: [], overruled: [] })
+  }
+
+  stop(request: StopRequest): Promise<void> {
+    this.asked.push(request)
     return Promise.resolve()
   }
 

@@ -3,6 +3,7 @@ import { MAX_HEADER_BYTES } from '../../../protocol/limits.js'
 import { MAX_MESSAGE_BYTES } from '../../../node/engine/channel.js'
 import { MAX_PENDING_BYTES, MAX_PENDING_CALLS } from '../../../node/engine/child-client.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS } from '../../../node/control/limits.js'
+import * as availability from '../../../node/availability/constants.js'
 import * as pipeline from '../../../node/pipeline/constants.js'
 import { STEPS_IN_FLIGHT } from '../../../node/pipeline/prompt.js'
 import { MAX_HELD_WINDOW_BYTES } from '../../../node/swarm/window-updates.js'
@@ -26,6 +27,17 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['a message between', `${MAX_MESSAGE_BYTES / MIB} MiB`],
   ['stream window', `${MAX_HELD_WINDOW_BYTES / 1024} KiB`],
   ['header of a GGUF', `${MAX_HEADER_BYTES / MIB} MiB`],
+  [
+    'sessions may stay',
+    [availability.PAUSE_DRAIN_MS, availability.LEAVE_DRAIN_MS, availability.DRAIN_MS]
+      .map(ms => `${ms / 1_000} s`)
+      .join(', ')
+  ],
+  [
+    'others on the machine',
+    `${availability.BUSY_SHARE * 100} % for ${availability.BUSY_MS / 1_000} s, ${availability.QUIET_SHARE * 100} % for ${availability.QUIET_MS / 1_000} s`
+  ],
+  ['entries of `schedule.hours`', `${availability.MAX_HOURS}; ${availability.MAX_PROCESSES}`],
   ['a control request', `${MAX_REQUEST_BYTES / MIB} MiB, ${MAX_STREAMS}`]
 ]
 

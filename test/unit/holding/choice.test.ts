@@ -31,6 +31,11 @@ describe('the layers that a node should hold', () => {
     expect(chooseRange(input({ memoryBytes: 25, nodes: others([0, 2], [4, 6]) }))).toEqual({ start: 2, end: 4 })
   })
 
+  it('are also those of a node that lets go of them', () => {
+    const leaving = nodeView('b', [held({ shards: [shard(0, 2)] })], { state: 'draining' })
+    expect(chooseRange(input({ memoryBytes: 25, nodes: [leaving, ...others([2, 4], [4, 6])] })).start).toBe(0)
+  })
+
   it('are the ones whose file is here already, where they fit', () => {
     const shards = [{ range: { start: 4, end: 6 }, file: 'kept' }]
     expect(chooseRange(input({ shards, nodes: others([4, 6]), memoryBytes: 30 }))).toEqual({ start: 4, end: 6 })

@@ -242,6 +242,53 @@ describe('Holdings', () => {
     expect(logger.warn).not.toHaveBeenCalled()
   })
 
+  it('unloads all when it is suspended, keeps the files, and serves the same layers again', async () => {
+    const { holdings, engine, shards } = node()
+    holdings.start()
+    await holdings.hold(model.id, { start: 2, end: 6 })
+    const used = holdings.usedBytes
+    await holdings.suspend()
+    expect([shards.list(), engine.loaded, holdings.usedBytes]).toEqual([[], 0, 0])
+    expect(model.store.get(model.id)?.shards).toHaveLength(1)
+    holdings.restore()
+    await soon(() => expect(shards.list().map(({ facts }) => facts.range)).toEqual([{ start: 2, end: 6 }]))
+    await soon(() => expect(holdings.usedBytes).toBe(used))
+  })
+
+  it('holds nothing while it is suspended, and then what it was asked for meanwhile', async () => {
+    const { holdings, shards, directory } = node()
+    await holdings.suspend()
+    holdings.start()
+    await expectNoHold(directory)
+    await expect(holdings.hold(model.id, { start: 0, end: 4 })).rejects.toMatchObject({ code: 'PAUSED' })
+    holdings.restore()
+    await soon(() => expect(shards.list().map(({ facts }) => facts.range)).toEqual([{ start: 0, end: 4 }]))
+  })
+
+  it('is suspended in the middle of a fetch, and goes on with it later', async () => {
+    const { holdings, shards, directory, logger } = node()
+    model.beforeRange.run = endless
+    holdings.start()
+    directory.show(offer())
+    await soon(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching' }]))
+    await holdings.suspend()
+    expect(holdings.tasks).toEqual([])
+    expect(logger.warn).not.toHaveBeenCalled()
+    model.beforeRange.run = () => undefined
+    holdings.restore()
+    await soon(() => expect(shards.list()).toHaveLength(1))
+  })
+
+  it('does not hold again what is removed while it is suspended', async () => {
+    const { holdings, shards, directory } = node()
+    await holdings.hold(model.id)
+    await holdings.suspend()
+    await holdings.remove(model.id)
+    holdings.restore()
+    await expectNoHold(directory)
+    expect(shards.list()).toEqual([])
+  })
+
   it('stops in the middle of a fetch, without a warning and without trying again', async () => {
     const { holdings, directory, logger } = node()
     model.beforeRange.run = endless

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { abortable, deadline } from '../../../node/deadline.js'
+import { abortable, deadline, delay } from '../../../node/deadline.js'
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -40,6 +40,21 @@ describe('deadline', () => {
       expect([limit.signal.aborted, listeners(parent)]).toEqual([false, 1])
     }
     expect([vi.getTimerCount(), listeners(parent)]).toEqual([0, 0])
+  })
+})
+
+describe('delay', () => {
+  it('ends after its time, or with the signal, and leaves no timer', async () => {
+    vi.useFakeTimers()
+    const controller = new AbortController()
+    const waiting = delay(500, controller.signal)
+    await vi.advanceTimersByTimeAsync(500)
+    await waiting
+    const aborted = delay(500, controller.signal)
+    controller.abort(new Error('enough'))
+    await expect(aborted).rejects.toThrow('enough')
+    expect(vi.getTimerCount()).toBe(0)
+    vi.useRealTimers()
   })
 })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { AvailabilityView } from '../../../node/availability/types.js'
 import type { GenerateEvent, GenerateRequest, ShareEvent, ShareRequest } from '../../../node/control/contract.js'
 import { HoldingError } from '../../../node/holding/errors.js'
 import { NodeService, type NodeServiceParts } from '../../../node/service.js'
@@ -9,6 +10,7 @@ import { held, nodeView, shard } from '../pipeline/swarm-views.js'
 import { MANIFEST } from '../pipeline/toy-mesh.js'
 
 const PEER = '12D3KooWGzBmMVkQMsYZ5YKbvy1hVbQaRgJCkuPr4iFJJwYLzJ5q'
+const ONLINE = { state: 'online' as const, pauses: [], overruled: [] }
 const ADDRESS = `/ip4/192.0.2.1/tcp/4001/p2p/${PEER}`
 
 /** A node whose pipeline is real and whose other parts say what they are asked. */
@@ -30,6 +32,12 @@ async function service({ closed = false } = {}) {
       Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
     remove: (id: string) => Promise.resolve(void log.push(`remove ${id}`))
   }
+  const availability = {
+    view: ONLINE as AvailabilityView,
+    pause: (milliseconds?: number) => void log.push(`pause ${milliseconds}`),
+    resume: () => void log.push('resume'),
+    leave: ({ deadlineMs }: { deadlineMs: number }) => Promise.resolve(void log.push(`leave within ${deadlineMs} ms`))
+  }
   const parts = {
     home: { path: '/home' },
     config: { name: 'me' },
@@ -50,14 +58,14 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    ...{ engine, shards, host, lifecycle }
+    ...{ engine, shards, host, lifecycle, availability }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {
     lifecycle.isOpen = true
     opened.resolve(undefined)
   }
-  return { node, nodes, log, engine, host, holdings, open }
+  return { node, nodes, log, engine, host, holdings, availability, lifecycle, open }
 }
 
 async function read<T>(events: AsyncIterable<T>): Promise<T[]> {
@@ -92,6 +100,16 @@ describe('NodeService', () => {
     up()
     engine.crash()
     expect(await node.status()).toMatchObject({ state: 'online', engine: { state: 'restarting', restarts: 1 } })
+  })
+
+  it('says that it is paused or leaving, the latter also once its parts stop', async () => {
+    const { node, availability, lifecycle, open: up } = await service()
+    up()
+    availability.view = { ...ONLINE, state: 'paused' }
+    expect(await node.status()).toMatchObject({ state: 'paused', availability: { state: 'paused' } })
+    availability.view = { ...ONLINE, state: 'leaving' }
+    lifecycle.isOpen = false
+    expect(await node.status()).toMatchObject({ state: 'leaving' })
   })
 
   it('asks the swarm before it shows peers and models', async () => {
@@ -148,10 +166,21 @@ describe('NodeService', () => {
 
   it('stops the node after it has answered', async () => {
     const { node, log } = await service()
-    await node.stop()
+    await node.stop({ drainSeconds: 15 })
     expect(log).toEqual([])
-    await new Promise(resolve => setImmediate(resolve))
-    expect(log).toEqual(['stop'])
+    await expect.poll(() => log).toEqual(['leave within 15000 ms', 'stop'])
+  })
+
+  it('hands the owner’s pause on, once everything has started', async () => {
+    const { node, log, open: up } = await service()
+    const pausing = node.pause({ seconds: 60 })
+    await Promise.resolve()
+    expect(log).toEqual([])
+    up()
+    expect(await pausing).toEqual(ONLINE)
+    await node.pause({})
+    expect(await node.resume()).toEqual(ONLINE)
+    expect(log).toEqual(['pause 60000', 'pause undefined', 'resume'])
   })
 
   it.each(['toy', MANIFEST.slice(0, 8)])('removes a model that is called %s', async wanted => {

@@ -9,6 +9,15 @@ import { LAYERS, MANIFEST } from './toy-mesh.js'
 const OTHER = 'abababab'.repeat(8).replace(/^ab/, 'cd')
 
 describe('the models of a swarm', () => {
+  it('are served only by nodes that take sessions; from the others files can be had', () => {
+    const models = [held({ shards: [shard(0, 6)], pieces: [{ start: 0, end: 6 }] })]
+    for (const state of ['joining', 'draining', 'paused'] as const) {
+      const [model] = offeredModels([nodeView('a', models, { state })])
+      expect(model?.holders).toEqual([{ peer: 'a', name: 'node of a', start: 0, end: 6, serving: false }])
+      expect(model?.missing).toEqual([{ start: 0, end: 6 }])
+    }
+  })
+
   it('say who holds what, and which layers nobody serves', () => {
     const models = offeredModels([
       nodeView('a', [held({ pieces: [{ start: 0, end: 6 }], shards: [shard(0, 2)] })]),
@@ -123,8 +132,8 @@ describe('a route', () => {
     expect(route(halves({ path: 'self' }))[1]).toMatchObject({ peer: 'b', local: true })
   })
 
-  it('leaves out nodes that are joining or draining, and those that failed', () => {
-    for (const state of ['joining', 'draining'] as const) {
+  it('leaves out nodes that are joining, draining or paused, and those that failed', () => {
+    for (const state of ['joining', 'draining', 'paused'] as const) {
       expect(() => route(halves({ state }))).toThrow(expect.objectContaining({ code: 'INCOMPLETE_MODEL' }))
     }
     expect(() => route(halves(), ['b'])).toThrow(expect.objectContaining({ code: 'NO_ROUTE' }))

@@ -168,6 +168,53 @@ describe('StageHost', () => {
   })
 })
 
+describe('StageHost that is drained', () => {
+  const LONG = { deadlineMs: 60_000 }
+
+  it('takes nobody, says why, and is done when the last session has ended', async () => {
+    const { host } = await hostBench()
+    const live = connect(host)
+    live.port.receive({ type: 'open', open: open() })
+    const drained = host.drain({ ...LONG, why: 'this node is paused' })
+    const late = connect(host)
+    late.port.receive({ type: 'open', open: open() })
+    expect(late.replies).toEqual([{ type: 'fault', fault: { code: 'LEAVING', message: 'this node is paused' } }])
+    live.port.receive({ type: 'step', step: tokenStep(1, 0, [1]) })
+    await settled()
+    expect(live.replies.at(-1)).toMatchObject({ type: 'result' })
+    live.port.receive({ type: 'close' })
+    expect(await drained).toEqual({ left: 0 })
+  })
+
+  it('is done at once without sessions', async () => {
+    expect(await (await hostBench()).host.drain(LONG)).toEqual({ left: 0 })
+  })
+
+  it('says how many are left at the deadline, and when it is told to stop waiting; they go on until they are ended', async () => {
+    const { host } = await hostBench()
+    const { port, faults } = connect(host)
+    port.receive({ type: 'open', open: open() })
+    expect(await host.drain({ deadlineMs: 1 })).toEqual({ left: 1 })
+    const controller = new AbortController()
+    const drained = host.drain({ ...LONG, signal: controller.signal })
+    controller.abort(new Error('resumed'))
+    expect(await drained).toEqual({ left: 1 })
+    expect(faults).toEqual([])
+    host.evict('this node is paused')
+    await settled()
+    expect(faults).toEqual(['LEAVING'])
+  })
+
+  it('takes sessions again once it is open again', async () => {
+    const { host } = await hostBench()
+    await host.drain(LONG)
+    host.reopen()
+    const { port, faults } = connect(host)
+    port.receive({ type: 'open', open: open() })
+    expect([faults, host.sessions]).toEqual([[], 1])
+  })
+})
+
 describe('StageHost over time', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })

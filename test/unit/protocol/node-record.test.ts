@@ -21,6 +21,13 @@ function rawModel(wrong: object): Uint8Array {
   return raw({ models: [{ ...model, manifest: bytes(model.manifest), ...wrong }] })
 }
 
+const STATES = [
+  [1, 'joining'],
+  [2, 'online'],
+  [3, 'draining'],
+  [4, 'paused']
+] as const
+
 const moment = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
 const printable = fc.string({ maxLength: 40 }).filter(text => !/\p{Cc}/u.test(text))
 
@@ -30,7 +37,7 @@ const records: fc.Arbitrary<NodeRecord> = fc.record({
   sequence: moment,
   expires: moment,
   name: printable,
-  state: fc.constantFrom('joining', 'online', 'draining'),
+  state: fc.constantFrom('joining', 'online', 'draining', 'paused'),
   hardware: fc.record({ backend: printable, device: printable, threads: fc.nat(65_536), memoryBytes: fc.maxSafeNat() }),
   latencies: fc.array(
     fc.record({
@@ -51,6 +58,11 @@ describe('a node record', () => {
     )
   })
 
+  it.each(STATES)('says by the number %i that the node is %s', (number, state) => {
+    expect(decodeNodeRecord(raw({ state: number })).state).toBe(state)
+    expect(decodeNodeRecord(encodeNodeRecord({ ...record, state })).state).toBe(state)
+  })
+
   it.each([
     ['a short swarm id', { swarm: filled(15, 1) }, 'MALFORMED'],
     ['no sequence', { sequence: 0 }, 'MALFORMED'],
@@ -61,7 +73,7 @@ describe('a node record', () => {
     ['a name that drives a terminal', { name: '\u009b2J' }, 'MALFORMED'],
     ['no agent', { agent: '' }, 'MALFORMED'],
     ['no state', { state: 0 }, 'MALFORMED'],
-    ['an unknown state', { state: 4 }, 'MALFORMED'],
+    ['an unknown state', { state: 5 }, 'MALFORMED'],
     ['too many addresses', { addresses: Array<string>(17).fill('/ip4/1.2.3.4') }, 'TOO_LARGE'],
     ['negative memory', { hardware: { memoryBytes: -1 } }, 'MALFORMED'],
     ['too many models', { models: Array(33).fill({ ...model, manifest: filled(32, 1) }) }, 'TOO_LARGE'],

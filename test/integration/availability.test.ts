@@ -1,0 +1,228 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { GenerateEvent, GenerateRequest } from '../../node/control/contract.js'
+import { type Mesh, startMesh } from '../support/mesh.js'
+import { engineOf } from '../support/processes.js'
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
+import { writeTinyModel } from '../support/tiny-model.js'
+import { waitFor } from '../support/wait-for.js'
+
+const CONTEXT = 65_536
+/** Tokens of an answer that is still under way when it has to be. */
+const LONG = 16_000
+const LIMIT = 30_000
+
+const request = (maxTokens: number): GenerateRequest => ({
+  model: 'babble',
+  prompt: 'the',
+  raw: true,
+  sampling: { temperature: 0, maxTokens },
+  dtype: 'f32'
+})
+const RUN = ['run', 'babble', '--raw', '--temperature', '0', '--max-tokens', '8', 'the']
+
+let folder: TemporaryFolder
+let mesh: Mesh
+let expected: number[]
+
+/** The last layers are on two nodes. */
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
+  mesh = await startMesh({
+    nodes: ['0-4', '4-8', '4-8'].map(layers => ({ layers })),
+    models: [{ file, name: 'babble' }],
+    context: CONTEXT
+  })
+  await serving(1)
+  await serving(2)
+  expected = (await mesh.ask(0, request(8))).tokens
+})
+
+afterAll(async () => {
+  await mesh[Symbol.asyncDispose]()
+  await folder.remove()
+})
+
+async function serving(node: number): Promise<void> {
+  const { service } = mesh.node(node)
+  await waitFor(async () => (await service.status()).shards.length === 1, { what: 'the shard', limit: LIMIT })
+}
+
+/** A long answer of the first node, once it has begun; `end` cancels it. */
+async function longAnswer(): Promise<{ route: string[]; end: () => void; ended: Promise<unknown> }> {
+  const controller = new AbortController()
+  const events = mesh.node(0).service.generate(request(LONG), { signal: controller.signal })
+  const begun = Promise.withResolvers<string[]>()
+  let route: string[] = []
+  const onEvent = (event: GenerateEvent): void => {
+    if (event.event === 'route') route = event.stages.map(({ name }) => name)
+    if (event.event === 'text') begun.resolve(route)
+  }
+  const read = async (): Promise<unknown> => {
+    try {
+      for await (const event of events) onEvent(event)
+      throw new Error('the answer came to its end')
+    } catch (error) {
+      begun.reject(error)
+      return error
+    }
+  }
+  const ended = read()
+  return { route: await begun.promise, end: () => controller.abort(new Error('enough')), ended }
+}
+
+/** `HH:MM-HH:MM`, an hour that begins in two. */
+function laterToday(): string {
+  const hours = [2, 3].map(ahead => new Date(Date.now() + ahead * 3_600_000).toTimeString().slice(0, 5))
+  return hours.join('-')
+}
+
+describe('a node that its owner pauses', () => {
+  it('has no engine any more, and others answer; without others the command says which layers nobody serves', async () => {
+    const { process, service, home } = mesh.node(1)
+    await engineOf(process)
+    const paused = await home.run(['pause'])
+    expect(paused).toMatchObject({ code: 0, stderr: '' })
+    expect(paused.stdout).toMatch(/paused by its owner; its memory is free/)
+    await expect(engineOf(process)).rejects.toThrow('0 engines')
+    expect(await service.status()).toMatchObject({
+      state: 'paused',
+      availability: { pauses: [{ reason: 'owner' }] },
+      engine: { state: 'stopped' },
+      shards: [],
+      usedBytes: 0
+    })
+    const answer = await mesh.ask(0, request(8))
+    expect([answer.tokens, answer.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-2']])
+
+    expect((await mesh.run(2, ['pause', '--for', '2h'])).stdout).toMatch(/by its owner until /)
+    const { code, stderr } = await mesh.run(0, RUN)
+    expect(code).toBe(5)
+    expect(stderr).toMatch(/Nobody serves layers 4-8 of babble/)
+    expect((await mesh.run(0, ['models'])).stdout).toMatch(/4-8 are served by nobody/)
+    const peers = await mesh.node(0).service.peers()
+    expect(peers.map(({ name, state }) => [name, state]).sort()).toEqual([
+      ['node-0', 'online'],
+      ['node-1', 'paused'],
+      ['node-2', 'paused']
+    ])
+  })
+
+  it('serves the same layers again when it is resumed, and meanwhile answers its owner with those of others', async () => {
+    expect((await mesh.run(2, ['resume'])).stdout).toMatch(/serves again/)
+    await serving(2)
+    await mesh.complete('babble')
+    const own = await mesh.ask(1, request(8))
+    expect([own.tokens, own.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-2']])
+
+    expect((await mesh.run(1, ['resume'])).code).toBe(0)
+    await serving(1)
+    const status = await mesh.node(1).service.status()
+    expect(status).toMatchObject({ state: 'online', engine: { state: 'ready' }, shards: [{ start: 4, end: 8 }] })
+    await engineOf(mesh.node(1).process)
+    const alone = await mesh.ask(1, request(8))
+    expect([alone.tokens, alone.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-1']])
+  })
+
+  it('lets sessions that it has go on for a while', async () => {
+    const answer = await longAnswer()
+    const node = Number(answer.route[1]?.slice(-1))
+    const pausing = mesh.node(node).home.launch(['pause'])
+    await waitFor(() => pausing.output().stderr.includes('1 session left'), {
+      what: 'the session to be told',
+      limit: LIMIT
+    })
+    expect(await mesh.node(node).service.status()).toMatchObject({ state: 'draining', sessions: { served: 1 } })
+    expect((await mesh.ask(0, request(8))).route.map(({ name }) => name)).toEqual(['node-0', `node-${3 - node}`])
+    answer.end()
+    expect((await pausing.ended).code).toBe(0)
+    expect((await mesh.run(node, ['status'])).stdout).toMatch(/paused {2,}by its owner/)
+    await mesh.run(node, ['resume'])
+    await serving(node)
+  })
+})
+
+describe('a node that leaves', () => {
+  it('waits for its session at the first SIGTERM', async () => {
+    const answer = await longAnswer()
+    const node = Number(answer.route[1]?.slice(-1))
+    const { process } = mesh.node(node)
+    process.kill('SIGTERM')
+    await waitFor(() => process.output().stderr.includes('Waits for 1 session'), { what: 'the node to wait' })
+    expect(process.hasEnded).toBe(false)
+    answer.end()
+    expect((await process.ended).code).toBe(0)
+    await mesh.restart(node)
+    await serving(node)
+  })
+
+  it('ends at once at the second one, whatever goes on', async () => {
+    const answer = await longAnswer()
+    const node = Number(answer.route[1]?.slice(-1))
+    const { process } = mesh.node(node)
+    process.kill('SIGTERM')
+    await waitFor(() => process.output().stderr.includes('Waits for 1 session'), { what: 'the node to wait' })
+    process.kill('SIGTERM')
+    expect((await process.ended).code).toBe(130)
+    expect(await answer.ended).toMatchObject({ code: 'STAGE_LOST' })
+    await mesh.restart(node)
+    await serving(node)
+  })
+
+  it('is drained when its last session has ended', async () => {
+    const answer = await longAnswer()
+    const node = Number(answer.route[1]?.slice(-1))
+    const draining = mesh.node(node).home.launch(['drain'])
+    await waitFor(() => draining.output().stderr.includes('1 session left'), {
+      what: 'the session to be told',
+      limit: LIMIT
+    })
+    answer.end()
+    const { code, stdout } = await draining.ended
+    expect([code, stdout]).toEqual([0, `Process ${mesh.node(node).process.pid} has stopped.\n`])
+    expect((await mesh.node(node).process.ended).code).toBe(0)
+    await mesh.restart(node)
+    await serving(node)
+  })
+
+  it.each([
+    ['drain', '--within', '1s'],
+    ['down', '--now']
+  ])('ends a session that does not: %s %s', async (...args) => {
+    const answer = await longAnswer()
+    const node = Number(answer.route[1]?.slice(-1))
+    const { code } = await mesh.run(node, args)
+    expect(code).toBe(0)
+    expect(await answer.ended).toMatchObject({ code: expect.stringMatching(/STAGE_(LOST|REFUSED)/) as string })
+    expect((await mesh.node(node).process.ended).code).toBe(0)
+    await mesh.restart(node)
+    await serving(node)
+  })
+})
+
+describe('a node with hours', () => {
+  it('does not load its layers outside of them, unless its owner says so', async () => {
+    await mesh.run(2, ['down', '--now'])
+    const { process, service, home } = await mesh.restart(2, ['--hours', laterToday()])
+    await waitFor(async () => (await service.status()).state === 'paused', { what: 'the pause' })
+    await expect(engineOf(process)).rejects.toThrow('0 engines')
+    const { availability, shards } = await service.status()
+    const until = availability.pauses[0]?.until ?? 0
+    expect([availability.pauses[0]?.reason, shards]).toEqual(['schedule', []])
+    expect(Math.abs(until - Date.now() - 2 * 3_600_000)).toBeLessThan(120_000)
+    expect((await home.run(['status'])).stdout).toMatch(/paused {2,}outside of its hours until /)
+
+    await home.run(['pause'])
+    expect((await home.run(['resume'])).stdout).toMatch(/Still paused outside of its hours until .*flambeau resume/)
+    expect((await home.run(['resume'])).stdout).toMatch(/serves again although/)
+    await serving(2)
+    expect((await home.run(RUN)).code).toBe(0)
+  })
+
+  it('says what is wrong with them', async () => {
+    const { code, stderr } = await (await mesh.member()).run(['up', '--hours', '22:00-25:00'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('schedule.hours must be a list of hours such as 22:00-07:00 or sat-sun 00:00-24:00')
+    expect(stderr).toContain('22:00-25:00')
+  })
+})
