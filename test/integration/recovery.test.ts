@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { GenerateEvent, GenerateRequest } from '../../node/control/contract.js'
+import { type Mesh, startMesh } from '../support/mesh.js'
+import { engineOf } from '../support/processes.js'
+import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
+import { writeTinyModel } from '../support/tiny-model.js'
+
+/** Positions of the model, and of all sessions together. */
+const CONTEXT = 65_536
+const TOKENS = 400
+/** What happens, happens once so many tokens have come. */
+const EARLY = 50
+/** Layers of the nodes: every part has two holders, the second of which is a spare. */
+const LAYERS = ['0-3', '3-6', '6-8', '0-3', '3-6', '6-8']
+
+const request = (changes: Partial<GenerateRequest> = {}): GenerateRequest => ({
+  ...{ model: 'babble', prompt: 'the', raw: true, dtype: 'f32', replay: 'exact', ...changes },
+  sampling: { temperature: 0, maxTokens: TOKENS, ...changes.sampling }
+})
+
+let folder: TemporaryFolder
+let mesh: Mesh
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
+  mesh = await startMesh({
+    nodes: LAYERS.map(layers => ({ layers })),
+    models: [{ file, name: 'babble' }],
+    context: CONTEXT
+  })
+})
+
+afterAll(async () => {
+  await mesh[Symbol.asyncDispose]()
+  await folder.remove()
+})
+
+type Reroute = Extract<GenerateEvent, { event: 'reroute' }>
+
+interface Course {
+  tokens: number[]
+  reroutes: Reroute[]
+  /** Peers of the route at first. */
+  route: string[]
+}
+
+/** Asks node 0; `disturb` is told by which peers the answer goes, once it is under way. */
+async function ask(asked: GenerateRequest, disturb: (route: string[]) => unknown = () => undefined): Promise<Course> {
+  const course: Course = { tokens: [], reroutes: [], route: [] }
+  let disturbed = false
+  for await (const event of mesh.node(0).service.generate(asked)) {
+    if (event.event === 'error') throw new Error(event.error.message)
+    if (event.event === 'route') course.route = event.stages.map(({ peer }) => peer)
+    if (event.event === 'reroute') course.reroutes.push(event)
+    if (event.event === 'text') course.tokens.push(...event.tokens)
+    if (disturbed || course.tokens.length < EARLY) continue
+    disturbed = true
+    await disturb(course.route)
+  }
+  return course
+}
+
+/** Which node this peer is. */
+async function indexOf(peer: string | undefined): Promise<number> {
+  for (const [index, { process, service }] of mesh.nodes.entries()) {
+    if (!process.hasEnded && (await service.status()).peer === peer) return index
+  }
+  throw new Error(`no running node is ${peer ?? 'nobody'}`)
+}
+
+describe('an answer goes on with the same tokens, each once,', () => {
+  it.each([
+    ['a node in the middle of the route is killed', 1],
+    ['the node with the head is killed', 2]
+  ])('when %s', async (_, stage) => {
+    const expected = await ask(request())
+    const found: number[] = []
+    const course = await ask(request(), async route => {
+      const index = await indexOf(route[stage])
+      found.push(index)
+      mesh.node(index).process.kill('SIGKILL')
+    })
+    expect(course.tokens).toEqual(expected.tokens)
+    expect(course.reroutes).toHaveLength(1)
+    expect(course.reroutes[0]?.lost).toMatchObject([{ peer: course.route[stage] }])
+    await mesh.restart(found[0] ?? 0)
+    await mesh.complete('babble')
+  })
+
+  it('when an engine is killed, at a temperature', async () => {
+    const warm = request({ sampling: { temperature: 0.9, seed: 5, maxTokens: TOKENS } })
+    const expected = await ask(warm)
+    const course = await ask(warm, async route => {
+      const { process: node } = mesh.node(await indexOf(route[1]))
+      process.kill(await engineOf(node), 'SIGKILL')
+    })
+    expect(course.tokens).toEqual(expected.tokens)
+    expect(course.reroutes[0]?.lost[0]?.reason).toMatch(/engine/)
+  })
+
+  it('when a node freezes', async () => {
+    const expected = await ask(request())
+    const frozen: number[] = []
+    const course = await ask(request(), async route => {
+      const index = await indexOf(route[2])
+      frozen.push(index)
+      mesh.node(index).process.kill('SIGSTOP')
+    })
+    mesh.node(frozen[0] ?? 0).process.kill('SIGCONT')
+    expect(course.tokens).toEqual(expected.tokens)
+    expect(course.reroutes).toHaveLength(1)
+  })
+
+  it('when a node drains, and that node then leaves without having failed anybody', async () => {
+    const expected = await ask(request())
+    const ended: Promise<unknown>[] = []
+    const course = await ask(request(), async route => {
+      const index = await indexOf(route[1])
+      const { process } = mesh.node(index)
+      process.kill('SIGTERM')
+      ended.push(process.ended.then(async ({ code }) => ({ code, again: await mesh.restart(index) })))
+    })
+    expect(course.tokens).toEqual(expected.tokens)
+    expect(course.reroutes[0]?.lost.map(({ reason }) => reason)).toEqual([undefined])
+    expect(await Promise.all(ended)).toMatchObject([{ code: 0 }])
+  })
+})
