@@ -39,6 +39,10 @@ export const SILENT_STEPS = 3
 /** All stages live and nothing has come for so long, or for `STALLED_STEPS` steps: the links between them are made anew. */
 export const STALLED_MS = 10_000
 export const STALLED_STEPS = 10
+/** Whether others would be much faster than a stage is asked after so many tokens ... */
+export const PACE_STEPS = 64
+/** ... of which the newest counts so much. */
+export const PACE_NEWEST = 0.1
 /** A stage that should be replaced while it goes on, and cannot be now, is looked at again after so long. */
 export const MOVE_RETRY_MS = 1_000
 /** To ask the swarm who else serves the layers of a stage that is lost. */

@@ -253,6 +253,7 @@ export class RingSession {
     this.#mender.progressed(sequence)
     const elapsed = this.#parts.now() - pending.sent
     this.#watch.answered(elapsed)
+    if (pending.request.tokens.length === 1) this.#mender.paced(timings.map(({ handled }) => handled))
     this.#watch.waiting(this.#pending.size === 0 ? undefined : this.#parts.now())
     pending.answer.resolve({ rows, timings, elapsed })
   }

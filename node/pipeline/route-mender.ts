@@ -3,7 +3,7 @@ import { ProtocolError } from '../../protocol/protocol-error.js'
 import type { Result } from '../../protocol/result.js'
 import type { Replay } from '../../protocol/stage.js'
 import type { Step } from '../../protocol/step.js'
-import { MEND_ATTEMPTS, MOVE_RETRY_MS } from './constants.js'
+import { MEND_ATTEMPTS, MOVE_RETRY_MS, PACE_NEWEST, PACE_STEPS } from './constants.js'
 import { PipelineError } from './errors.js'
 import { FailedPeers } from './failed-peers.js'
 import { lostRun, segmentOf, widened, type Run } from './mending.js'
@@ -52,12 +52,13 @@ export class RouteMender {
   readonly #seats: Seat[] = []
   /** Opened and not yet in the route. */
   #fresh: Seat[] = []
-  /** Stages that are to be replaced while they go on, and the one whose turn it is. */
-  readonly #leaving = new Set<Seat>()
+  /** Stages that are to be replaced while they go on, because they ask for it or are slow. */
+  readonly #leaving = new Map<Seat, 'asked' | 'slow'>()
   #move: RouteMove | undefined
   #retry: NodeJS.Timeout | undefined
   #mending: Promise<void> | undefined
   #attempts = 0
+  #paced = 0
   #looks = 0
   #left: Reroute['left'] = []
   #pausedSince: number | undefined
@@ -74,7 +75,7 @@ export class RouteMender {
       onResult: parts.onResult,
       onReplayed: parts.onReplayed,
       onUnlinked: () => this.#disturbed(),
-      onDrain: seat => this.move(seat),
+      onDrain: seat => this.#makeLeave(seat, 'asked'),
       onLost: (seat, error) => this.#onLost(seat, error)
     }
   }
@@ -108,11 +109,16 @@ export class RouteMender {
     this.#disturbed()
   }
 
-  /** Another stage should take its place, while it goes on. */
-  move(seat: Seat): void {
-    if (!this.#seats.includes(seat)) return
-    this.#leaving.add(seat)
-    this.#start()
+  /** A token has come through the whole route: how long it took at each stage, ms. Slow stages are replaced while they go on. */
+  paced(milliseconds: readonly number[]): void {
+    if (milliseconds.length !== this.#seats.length) return // it began on another route
+    for (const [i, seat] of this.#seats.entries()) {
+      const newest = milliseconds[i] ?? 0
+      seat.pace = seat.pace === 0 ? newest : seat.pace + PACE_NEWEST * (newest - seat.pace)
+    }
+    if (++this.#paced % PACE_STEPS !== 0 || this.#mending !== undefined) return
+    const slowest = this.#seats.reduce((slow, seat) => (seat.pace > slow.pace ? seat : slow))
+    if (this.#isSlow(slowest)) this.#makeLeave(slowest, 'slow')
   }
 
   losePeer(peer: string, error: Error): void {
@@ -125,6 +131,21 @@ export class RouteMender {
     clearTimeout(this.#retry)
     this.#move?.disturb()
     for (const seat of [...this.#seats, ...this.#fresh]) seat.close(error)
+  }
+
+  #isSlow(seat: Seat): boolean {
+    const at = this.#seats.indexOf(seat)
+    const exclude = this.#failed.current().add(seat.stage.peer)
+    const segment = segmentOf(this.#seats, { from: at, to: at + 1 }, this.#plan.layers)
+    const pace = { stage: seat.stage, seconds: seat.pace / 1_000, rows: this.#parts.rows() }
+    return this.#parts.planner.isSlow(segment, pace, exclude)
+  }
+
+  /** Another stage should take its place, while it goes on. */
+  #makeLeave(seat: Seat, why: 'asked' | 'slow'): void {
+    if (!this.#seats.includes(seat)) return
+    this.#leaving.set(seat, why)
+    this.#start()
   }
 
   #start(): void {
@@ -276,16 +297,18 @@ export class RouteMender {
 
   /** A stage that is asked to leave; none while somebody is still being filled. */
   #nextLeaving(): Seat | undefined {
-    const gone = [...this.#leaving].filter(seat => !this.#seats.includes(seat) || seat.lost !== undefined)
+    const gone = [...this.#leaving.keys()].filter(seat => !this.#seats.includes(seat) || seat.lost !== undefined)
     for (const seat of gone) this.#leaving.delete(seat)
-    const [seat] = this.#leaving
+    const [seat] = this.#leaving.keys()
     if (seat === undefined || this.#retry !== undefined) return undefined
     if (this.#seats.every(({ filled }) => filled)) return seat
-    this.#moveLater()
+    this.#moveLater(seat)
     return undefined
   }
 
-  #moveLater(): void {
+  /** Who is only slow goes on, and is looked at again when it still is. */
+  #moveLater(seat: Seat): void {
+    if (this.#leaving.get(seat) === 'slow') this.#leaving.delete(seat)
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       this.#start()
@@ -297,10 +320,10 @@ export class RouteMender {
     const at = this.#seats.indexOf(seat)
     const run = { from: at, to: at + 1 }
     const exclude = this.#failed.current()
-    for (const { stage } of this.#leaving) exclude.add(stage.peer)
+    for (const { stage } of this.#leaving.keys()) exclude.add(stage.peer)
     const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
     if (stages === undefined) {
-      this.#moveLater()
+      this.#moveLater(seat)
       return
     }
     const move = new RouteMove({ ...this.#parts, before: this.#seats[at - 1], exact: this.#exact })
@@ -318,7 +341,7 @@ export class RouteMender {
       if (error instanceof PipelineError) this.#failed.note(error)
       // What cannot be done beside it is done with a pause.
       if (error instanceof ProtocolError) this.#leave(seat)
-      else this.#moveLater()
+      else this.#moveLater(seat)
     } finally {
       this.#move = undefined
     }

@@ -1,13 +1,14 @@
 import type { Manifest } from '../models/types.js'
 import { missingLayers } from '../scheduler/coverage.js'
+import { paysToMove } from '../scheduler/moving.js'
 import type { RouteSegment } from '../scheduler/types.js'
 import type { Directory } from '../swarm/types.js'
 import { abortable, deadline } from '../deadline.js'
 import { incompleteModel, offeredModels, type OfferedModel } from './catalogue.js'
 import { LOOK_AROUND_MS, WAIT_INTERVAL_MS } from './constants.js'
 import { PipelineError } from './errors.js'
-import { chooseRoute } from './route.js'
-import type { RoutePlanner, SessionStage } from './session-types.js'
+import { chooseRoute, secondsThrough, type ChosenRoute, type RouteInput } from './route.js'
+import type { RoutePlanner, SessionStage, StagePace } from './session-types.js'
 
 export interface DirectoryPlannerParts {
   directory: Directory
@@ -40,8 +41,16 @@ export class DirectoryPlanner implements RoutePlanner {
   }
 
   find(segment: RouteSegment, exclude: ReadonlySet<string>): SessionStage[] | undefined {
-    const stages = this.#choose(segment, exclude)
-    return stages instanceof PipelineError ? undefined : stages
+    const route = this.#choose(segment, exclude)
+    return route instanceof PipelineError ? undefined : route.stages
+  }
+
+  isSlow(segment: RouteSegment, { stage, seconds, rows }: StagePace, exclude: ReadonlySet<string>): boolean {
+    const route = this.#choose(segment, exclude)
+    if (route instanceof PipelineError) return false
+    const { context } = this.#settings
+    const current = secondsThrough(stage, seconds, this.#input(segment, exclude))
+    return paysToMove({ current, other: route.secondsPerToken, rows, rest: context - rows })
   }
 
   async lookAround({ signal, attempt }: { signal: AbortSignal; attempt: number }): Promise<boolean> {
@@ -69,15 +78,19 @@ export class DirectoryPlanner implements RoutePlanner {
     return new PipelineError(failure.code, `${failure.message} ${advice}`, { details: failure.details, cause: failure })
   }
 
-  #choose(segment: RouteSegment | undefined, exclude: ReadonlySet<string>): SessionStage[] | PipelineError {
-    const { model, manifest, context } = this.#settings
-    const nodes = this.#parts.directory.nodes()
+  #choose(segment: RouteSegment | undefined, exclude: ReadonlySet<string>): ChosenRoute | PipelineError {
     try {
-      return chooseRoute({ model, manifest, nodes, context, exclude, ...(segment && { segment }) })
+      return chooseRoute(this.#input(segment, exclude))
     } catch (error) {
       if (error instanceof PipelineError) return error
       throw error
     }
+  }
+
+  #input(segment: RouteSegment | undefined, exclude: ReadonlySet<string>): RouteInput {
+    const { model, manifest, context } = this.#settings
+    const nodes = this.#parts.directory.nodes()
+    return { model, manifest, nodes, context, exclude, ...(segment && { segment }) }
   }
 
   #nobody(): PipelineError {

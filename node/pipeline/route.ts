@@ -14,6 +14,12 @@ const HOP_SECONDS = 0.0007
 /** A peer that was never measured is taken to be this far away, half round trip, seconds. */
 const UNKNOWN_LATENCY = 0.05
 
+export interface ChosenRoute {
+  stages: SessionStage[]
+  /** As the scheduler's cost model has it. */
+  secondsPerToken: number
+}
+
 export interface RouteInput {
   model: OfferedModel
   manifest: Manifest
@@ -30,7 +36,7 @@ export interface RouteInput {
  * Over nodes that are connected where they suffice: a node that is only known from its record may be gone already.
  * @throws PipelineError INCOMPLETE_MODEL, NO_ROUTE
  */
-export function chooseRoute(input: RouteInput): SessionStage[] {
+export function chooseRoute(input: RouteInput): ChosenRoute {
   const nodes = input.nodes.filter(isOnline)
   const connected = nodes.filter(({ path }) => path !== 'unconnected')
   const near = planOver(connected, input)
@@ -39,10 +45,11 @@ export function chooseRoute(input: RouteInput): SessionStage[] {
   const plan = all.kind === 'blocked' ? planOver(nodes.map(withRoom), input) : all
   if (plan.kind !== 'route') throw noRoute(all.kind === 'blocked' ? all : plan, input)
   const records = new Map(nodes.map(({ peer, record }) => [peer, record]))
-  return plan.stages.map(stage => {
+  const stages = plan.stages.map(stage => {
     const { name = '', addresses = [] } = records.get(stage.peer) ?? {}
     return { ...stage, name, addresses }
   })
+  return { stages, secondsPerToken: plan.secondsPerToken }
 }
 
 /** The node as it will be once its sessions are over. */
@@ -52,6 +59,23 @@ function withRoom(node: NodeView): NodeView {
     shards: model.shards.map(shard => ({ ...shard, freeSessions: 1, freeContext: MAX_POSITIONS }))
   }))
   return { ...node, record: { ...node.record, models } }
+}
+
+/** What the cost model says of a stage that is there, with the seconds that it takes for a token as measured. */
+export function secondsThrough(stage: SessionStage, seconds: number, input: RouteInput): number {
+  const { manifest, segment } = input
+  const { start, end, leave, peer, local } = stage
+  const roundTrip = input.nodes.find(node => node.peer === peer)?.roundTrip
+  const shard = {
+    ...{ peer, start, end, local, originLatency: halfRoundTrip(local, roundTrip) },
+    ...{ secondsPerLayer: seconds / (leave - start), queue: 0, freeSessions: 1, freeContext: MAX_POSITIONS }
+  }
+  const { layers, cuts } = manifest
+  const plan = planRoute({
+    ...{ layers, cuts, shards: [shard], latency: latencies(input.nodes), context: 0, hopSeconds: HOP_SECONDS },
+    ...(segment && { segment })
+  })
+  return plan.kind === 'route' ? plan.secondsPerToken : seconds
 }
 
 function planOver(nodes: readonly NodeView[], { model, manifest, context, exclude, segment }: RouteInput): RoutePlan {
@@ -69,9 +93,13 @@ function planOver(nodes: readonly NodeView[], { model, manifest, context, exclud
 
 function shardsOf({ peer, path, record, roundTrip }: NodeView, manifest: string): RouteShard[] {
   const local = path === 'self'
-  const originLatency = local ? 0 : roundTrip === undefined ? UNKNOWN_LATENCY : roundTrip / 2
+  const originLatency = halfRoundTrip(local, roundTrip)
   const shards = record.models.filter(model => model.manifest === manifest).flatMap(model => model.shards)
   return shards.map(shard => ({ ...shard, peer, local, originLatency }))
+}
+
+function halfRoundTrip(local: boolean, roundTrip: number | undefined): number {
+  return local ? 0 : roundTrip === undefined ? UNKNOWN_LATENCY : roundTrip / 2
 }
 
 /** What peers say of the way between them; the smaller of the two where both speak. */

@@ -50,6 +50,8 @@ export class Seat {
   filled = true
   /** The most rows that it takes in one step. */
   rowsPerStep = 0
+  /** Milliseconds that a token takes there, lately; 0 until it is known. */
+  pace = 0
   readonly #openChannel: OpenChannel
   readonly #handlers: SeatHandlers
   #channel: StageChannel | undefined

@@ -29,11 +29,22 @@ export interface SessionPlan {
 export interface RoutePlanner {
   /** A chain of stages for these layers without these peers; undefined where there is none. */
   find(segment: RouteSegment, exclude: ReadonlySet<string>): SessionStage[] | undefined
+  /** Whether others in this stage's place would be so much faster that it pays to fill them. */
+  isSlow(segment: RouteSegment, pace: StagePace, exclude: ReadonlySet<string>): boolean
   /** Looks around in the swarm; where nothing came of it before, waits for as long as the answer may wait for a holder.
    * False: it is no use to look again. */
   lookAround(options: { signal: AbortSignal; attempt: number }): Promise<boolean>
   /** Why nothing is found, where these peers are gone and this failed last. */
   explain(gone: ReadonlySet<string>, failure: PipelineError | undefined): PipelineError
+}
+
+/** How a stage of the route has been doing. */
+export interface StagePace {
+  stage: SessionStage
+  /** For one token, from its arrival there until it is sent on, lately. */
+  seconds: number
+  /** Positions that somebody in its place would have to be filled with. */
+  rows: number
 }
 
 export interface StepRequest {

@@ -62,6 +62,7 @@ export async function twoNodes(settings: TwoNodesSettings): Promise<TwoNodes> {
     const { session, stage } = here
     const planner = {
       find: () => [stage, second],
+      isSlow: () => false,
       lookAround: () => Promise.resolve(false),
       explain: (_: unknown, failure?: PipelineError) => failure ?? new PipelineError('NO_ROUTE', 'no other nodes')
     }

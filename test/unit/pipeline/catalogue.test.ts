@@ -113,7 +113,7 @@ describe('a route', () => {
   const route = (nodes: ReturnType<typeof nodeView>[], exclude: string[] = [], context = 100) => {
     const [model] = offeredModels(nodes)
     if (model === undefined) throw new Error('no model')
-    return chooseRoute({ model, manifest, nodes, context, exclude: new Set(exclude) })
+    return chooseRoute({ model, manifest, nodes, context, exclude: new Set(exclude) }).stages
   }
 
   const halves = (changes: Parameters<typeof nodeView>[2] = {}) => [

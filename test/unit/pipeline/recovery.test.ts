@@ -309,6 +309,36 @@ describe('a stage that is asked to leave', () => {
   })
 })
 
+describe('a stage that is slow', () => {
+  const PACE = 64
+
+  it('is not lost, but replaced while it goes on where that pays', async () => {
+    const mesh = await meshOf(PAIRS)
+    const asked: [string, number][] = []
+    // What a stage says of its time is measured on this clock.
+    let clock = 0
+    mesh.now = () => clock
+    mesh.node('b').engine.beforeStep = () => (clock += 100)
+    mesh.isSlow = (peer, seconds) => asked.push([peer, seconds]) > 0
+    const moved = async (): Promise<void> => vi.waitFor(() => expect(mesh.reroutes).toHaveLength(1), { timeout: 5_000 })
+    const result = await answerWhile(mesh, { at: { [PACE + 20]: moved }, tokens: 2 * PACE })
+    expect(result).toMatchObject({ tokens: await undisturbed(2 * PACE), stages: ['a', 'bb', 'c'] })
+    expect(asked).toHaveLength(1)
+    expect(asked[0]).toEqual(['b', expect.closeTo(0.1) as number])
+  })
+
+  it('goes on where nobody is better, or whoever is cannot be had', async () => {
+    const alone = await meshOf({ a: [0, 3], b: [3, 6] })
+    alone.isSlow = () => true
+    const result = await answerWhile(alone, { route: ['a', 'b'], tokens: 3 * PACE })
+    expect(result).toMatchObject({ tokens: await undisturbed(3 * PACE), stages: ['a', 'b'] })
+    const full = await meshOf(PAIRS)
+    full.isSlow = () => true
+    for (const peer of ['aa', 'bb', 'cc']) full.node(peer).shards.list()[0]?.reserve(500)
+    expect(await answerWhile(full, { tokens: 3 * PACE })).toMatchObject({ stages: ROUTE })
+  })
+})
+
 describe('replays', () => {
   /** Rows of each step that a node ran. */
   const rowsOf = (mesh: ToyMesh, peer: string): number[] => mesh.node(peer).engine.steps.map(({ rows }) => rows)

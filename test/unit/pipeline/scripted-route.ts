@@ -78,6 +78,7 @@ export function fixedRoute(route: () => SessionStage[]): RoutePlanner {
       found = true
       return route()
     },
+    isSlow: () => false,
     lookAround: () => Promise.resolve(false),
     explain: (_, failure) => failure ?? new PipelineError('NO_ROUTE', 'nobody')
   }

@@ -54,6 +54,8 @@ export class ToyMesh {
   /** Nodes that the directory does not show. */
   readonly hidden = new Set<string>()
   readonly #dead = new Set<string>()
+  /** Whether a node is slow that takes so many seconds for a token. */
+  isSlow: (peer: string, seconds: number) => boolean = () => false
   /** Told when nobody is found; true: look again. */
   lookAround: (attempt: number) => Promise<boolean> = () => Promise.resolve(false)
   ping: (peer: string) => Promise<unknown> = () => Promise.resolve(0.001)
@@ -144,6 +146,7 @@ export class ToyMesh {
         })
         return plan.kind === 'route' ? plan.stages.map(stage => ({ ...stage, addresses: [] })) : undefined
       },
+      isSlow: (_, { stage, seconds }) => this.isSlow(stage.peer, seconds),
       lookAround: async ({ attempt }) => this.lookAround(attempt),
       explain: (_, failure) => failure ?? new PipelineError('NO_ROUTE', 'nobody')
     }
