@@ -206,6 +206,7 @@ export class RingSession {
     const at = seats.indexOf(seat)
     const next = seats[at + 1]
     if (at < 0) return
+    if (this.#isAnswered(seat, step)) return
     const wrong = next === undefined ? 'it has no next stage' : this.#wrongForward(seat, step)
     if (wrong !== undefined) {
       seat.lose(broken(seat.stage, wrong))
@@ -213,6 +214,14 @@ export class RingSession {
     }
     if (step.replay !== true) seat.forwarded = step.sequence
     next?.send({ ...step, want: this.#wantOf(step) })
+  }
+
+  /** A step that was sent again in case it had not arrived, and has been answered meanwhile. */
+  #isAnswered(seat: Seat, { sequence, replay }: Step): boolean {
+    const sentAgain = replay !== true && sequence > seat.forwarded && sequence <= this.#sequence
+    if (!sentAgain || this.#pending.has(sequence)) return false
+    seat.forwarded = sequence
+    return true
   }
 
   #wantOf({ sequence, want, replay }: Step): Want {
@@ -224,7 +233,7 @@ export class RingSession {
     if (seat.link !== 'star') return unasked
     if (replay === true) return position + rows <= this.#journal.length ? undefined : unasked
     const request = this.#pending.get(sequence)?.request
-    const follows = sequence === seat.forwarded + 1 && request?.position === position && request.tokens.length === rows
+    const follows = sequence > seat.forwarded && request?.position === position && request.tokens.length === rows
     return follows ? undefined : unasked
   }
 

@@ -43,6 +43,12 @@ export interface RouteMenderParts {
   onFailed: (error: PipelineError) => void
 }
 
+/** A run, perhaps wider than what is lost, and who can take its place. */
+interface Found {
+  run: Run
+  stages: SessionStage[]
+}
+
 /** Makes the route of a session and keeps it whole: opening it is mending one that has no stages yet. */
 export class RouteMender {
   readonly #parts: RouteMenderParts
@@ -98,6 +104,7 @@ export class RouteMender {
   /** A step was answered: what failed before is over. */
   progressed(sequence: number): void {
     this.#attempts = 0
+    this.#looks = 0
     this.#failed.forgive()
     for (const seat of this.#seats) seat.filled ||= sequence >= seat.since
   }
@@ -168,11 +175,12 @@ export class RouteMender {
     const run = lostRun(this.#seats)
     const unlinked = this.#seats.findIndex(({ linked }) => !linked)
     const leaving = this.#nextLeaving()
+    if (run === undefined && unlinked < 0 && leaving === undefined) return false
+    const found = run && (await this.#lookFor(run))
     try {
-      if (run !== undefined) await this.#replace(run)
-      else if (unlinked >= 0) await this.#relink(unlinked)
-      else if (leaving !== undefined) await this.#moveOn(leaving)
-      else return false
+      if (found !== undefined) await this.#replace(found)
+      else if (run === undefined && unlinked >= 0) await this.#relink(unlinked)
+      else if (run === undefined && leaving !== undefined) await this.#moveOn(leaving)
     } catch (error) {
       this.#tryAgain(asError(error))
     }
@@ -187,16 +195,20 @@ export class RouteMender {
     }
   }
 
-  /** Other stages for a run that is lost. */
-  async #replace(lostOnes: Run): Promise<void> {
-    const found = this.#find(lostOnes)
-    if (found === undefined) {
-      const { signal, planner } = this.#parts
-      if (await planner.lookAround({ signal, attempt: this.#looks++ })) return
+  /** Undefined: look again. @throws PipelineError where that is no use */
+  async #lookFor(lostOnes: Run): Promise<Found | undefined> {
+    const { signal, planner } = this.#parts
+    const found = this.#attempts < MEND_ATTEMPTS ? this.#find(lostOnes) : undefined
+    if (found !== undefined) return found
+    if (!(await planner.lookAround({ signal, attempt: this.#looks++ }))) {
       throw planner.explain(this.#failed.gone, this.#failed.last)
     }
-    this.#looks = 0
-    const { run, stages } = found
+    this.#attempts = 0
+    return undefined
+  }
+
+  /** Other stages for a run that is lost. */
+  async #replace({ run, stages }: Found): Promise<void> {
     // Stages around the lost ones that are replaced too give back their room first: it may be needed.
     for (const seat of this.#seats.slice(run.from, run.to)) this.#leave(seat)
     await this.#withFresh(stages, async fresh => {
@@ -207,7 +219,7 @@ export class RouteMender {
     })
   }
 
-  #find(lostOnes: Run): { run: Run; stages: SessionStage[] } | undefined {
+  #find(lostOnes: Run): Found | undefined {
     const exclude = this.#failed.current()
     for (const run of widened(lostOnes, this.#seats.length)) {
       const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
@@ -384,7 +396,7 @@ export class RouteMender {
     if (!(error instanceof PipelineError) || !isMendable(error)) throw error
     this.#failed.note(error)
     for (const seat of this.#seats) if (seat.stage.peer === error.details['peer']) seat.lose(error)
-    if (++this.#attempts >= MEND_ATTEMPTS) throw error
+    this.#attempts++
   }
 
   #report(): void {
