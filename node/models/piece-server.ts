@@ -2,9 +2,9 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { pipe } from 'it-pipe'
 import { MAX_PIECES_FRAME_BYTES, MAX_PIECES_REQUEST_BYTES } from '../../protocol/limits.js'
 import { decodePiecesRequest, encodePiece, type PiecesRequest } from '../../protocol/pieces.js'
+import { ProtocolError } from '../../protocol/protocol-error.js'
 import { deadline } from '../deadline.js'
 import { decoder, encoder, readFrom, writeTo } from '../swarm/wire.js'
-import { ModelError } from './errors.js'
 import type { ModelStore } from './store.js'
 
 export interface PieceServerSettings {
@@ -64,7 +64,7 @@ export class PieceServer {
   private async *answer(requests: AsyncIterable<Uint8Array>, busy: boolean): AsyncGenerator<Uint8Array> {
     let answered = false
     for await (const frame of requests) {
-      if (answered) throw new ModelError('MALFORMED', 'a second request for pieces came on a stream')
+      if (answered) throw new ProtocolError('MALFORMED', 'a second request for pieces came on a stream')
       answered = true
       const request = decodePiecesRequest(frame)
       if (busy) yield* this.refuse(request)

@@ -7,6 +7,10 @@ export type Reason = FaultName | LocalReason
 export type LocalReason =
   /** A record whose signature does not hold, or that speaks for another peer than its signer. */
   | 'FORGED_RECORD'
+  /** A peer's own record that has expired: its clock or this node's is wrong. */
+  | 'EXPIRED_RECORD'
+  /** A peer's own record that is of another swarm, too large or from the future. */
+  | 'INVALID_RECORD'
   /** Other bytes than those of the piece that was asked for. */
   | 'WRONG_PIECE'
   /** A manifest with the right hash that contradicts itself. */
@@ -17,6 +21,8 @@ export type LocalReason =
   | 'SLOW_READER'
   /** A frame did not become whole in time. */
   | 'SLOW_WRITER'
+  /** A stream that ended within a frame: its peer may just have died. */
+  | 'TRUNCATED'
   /** A ban began. */
   | 'BANNED'
 
