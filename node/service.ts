@@ -28,6 +28,7 @@ import type { ShardRegistry } from './pipeline/shard-registry.js'
 import type { StageHost } from './pipeline/stage-host.js'
 import { invitationTo, type Membership } from './swarm/membership.js'
 import type { Swarm } from './swarm/types.js'
+import type { Trust } from './trust/trust.js'
 import { VERSION } from './version.js'
 import { modelViews, peerViews, shardViews } from './views.js'
 
@@ -44,6 +45,7 @@ export interface NodeServiceParts {
   holdings: Holdings
   memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
+  trust: Pick<Trust, 'refused' | 'bans'>
   host: StageHost
   origin: Origin
   sharer: Sharer
@@ -62,7 +64,7 @@ export class NodeService implements ControlService {
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, memory, host, origin, store, lifecycle } =
+    const { home, config, membership, swarm, engine, shards, holdings, memory, trust, host, origin, store, lifecycle } =
       this.#parts
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
@@ -87,16 +89,17 @@ export class NodeService implements ControlService {
       shards: shardViews(shards.list(), names),
       tasks: [...holdings.tasks],
       sessions: { served: host.sessions, origin: origin.answering },
-      refused: host.refused,
+      refused: trust.refused,
+      banned: trust.bans().length,
       memoryBytes: memory.bytes,
       usedBytes: holdings.usedBytes
     })
   }
 
   async peers({ signal }: ControlOptions = {}): Promise<PeerView[]> {
-    const { directory } = this.#parts.swarm
-    await directory.refresh(signal === undefined ? {} : { signal })
-    return peerViews(directory.nodes())
+    const { swarm, trust } = this.#parts
+    await swarm.directory.refresh(signal === undefined ? {} : { signal })
+    return peerViews(swarm.directory.nodes(), trust.bans())
   }
 
   async models({ signal }: ControlOptions = {}): Promise<ModelView[]> {

@@ -64,7 +64,7 @@ function planOver(nodes: readonly NodeView[], { model, manifest, context, exclud
   })
 }
 
-const usable = ({ record }: NodeView): boolean => record.state === 'online'
+const usable = ({ record, banned }: NodeView): boolean => record.state === 'online' && banned !== true
 
 function shardsOf({ peer, path, record, roundTrip }: NodeView, manifest: string): RouteShard[] {
   const local = path === 'self'

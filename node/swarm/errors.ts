@@ -6,6 +6,7 @@ export type SwarmErrorCode =
   | 'FRAME_INVALID'
   | 'FRAME_TRUNCATED'
   | 'FRAME_TOO_SLOW'
+  | 'READER_TOO_SLOW'
   | 'STREAM_CLOSED'
   | 'REPLY_INVALID'
   | 'IDENTITY_DAMAGED'

@@ -15,6 +15,7 @@ const REASONS: ReadonlyMap<unknown, Reason> = new Map<string, Reason>([
   ['FRAME_TOO_LARGE', 'TOO_LARGE'],
   ['ERR_MSG_DATA_TOO_LONG', 'TOO_LARGE'],
   ['FRAME_TOO_SLOW', 'SLOW_WRITER'],
+  ['READER_TOO_SLOW', 'SLOW_READER'],
   ['DEADLINE', 'TIMEOUT'],
   ['UNAUTHORIZED', 'UNAUTHORIZED'],
   ['RECORD_FORGED', 'FORGED_RECORD'],

@@ -30,6 +30,12 @@ export const SERVICE_LIMITS = {
   dht: DHT_LIMITS
 } as const satisfies Record<string, ServiceLimits>
 
+/**
+ * Streams of one protocol that a connection may have open, above every limit of a peer: libp2p resets those beyond it
+ * without a word to either side.
+ */
+export const MAX_STREAMS_OF_CONNECTION = 1_280
+
 /** A protocol of this node that peers use. */
 export type Service = keyof typeof SERVICE_LIMITS
 
@@ -38,8 +44,8 @@ export const MAX_REMEMBERED_PEERS = 4_096
 
 /** Bytes of steps of one peer's sessions that may wait for the engine: half of what its process takes for everybody. */
 export const MAX_WAITING_BYTES_PER_PEER = 128 * 1024 * 1024
-/** Bytes that may wait in all streams of one peer's connection for it to read them. */
-export const MAX_UNSENT_BYTES_PER_PEER = 128 * 1024 * 1024
+/** Bytes that may wait in all stage streams of one peer for it to read them: four times what one stream may. */
+export const MAX_UNSENT_BYTES_PER_PEER = 256 * 1024 * 1024
 /** Who was turned away for want of room in a shard wants in for this long: then nobody else may fill it up again. */
 export const WANTED_MS = 60_000
 

@@ -1,4 +1,5 @@
 import { Admission } from './admission.js'
+import { UnsentBytes, WaitingBytes } from './bytes.js'
 import type { Service } from './constants.js'
 import { INTENTS, type Reason } from './reasons.js'
 import { Scores, type Ban } from './scores.js'
@@ -14,6 +15,8 @@ interface TrustParts {
  * break rules and bans them for a while. Dispatches `ban`, a CustomEvent with the peer.
  */
 export class Trust extends EventTarget {
+  readonly waiting = new WaitingBytes()
+  readonly unsent = new UnsentBytes()
   readonly #admission: Admission
   readonly #scores: Scores
   readonly #warn: TrustParts['warn']
@@ -47,6 +50,11 @@ export class Trust extends EventTarget {
    */
   refuse(reason: Reason, culprit?: string): void {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1)
+    this.blame(reason, culprit)
+  }
+
+  /** The same for what is counted elsewhere. */
+  blame(reason: Reason, culprit: string | undefined): void {
     const intent = INTENTS[reason]
     if (culprit === undefined || culprit === this.#self || intent === undefined) return
     if (!this.#scores.blame(culprit, intent)) return

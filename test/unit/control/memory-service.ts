@@ -20,6 +20,7 @@ export const STATUS: StatusView = {
   addresses: [],
   state: 'online',
   peers: 2,
+  banned: 0,
   engine: { state: 'ready', backend: 'cpu', devices: [], restarts: 0, version: 'b1' },
   shards: [],
   tasks: [],

@@ -50,7 +50,7 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    ...{ engine, shards, host, lifecycle }
+    ...{ engine, shards, host, trust: host.trust, lifecycle }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {

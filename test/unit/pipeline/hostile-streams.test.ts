@@ -47,7 +47,7 @@ const atStage = (host: HostBench['host']): Promise<Stranger<StageReply>> =>
   stranger(far => serveStage(host)(far, connectionFrom('stranger')), decodeStageReply)
 
 const atRelay = (host: HostBench['host']): Promise<Stranger<RelayReply>> =>
-  stranger(far => serveRelay(host)(far), decodeRelayReply)
+  stranger(far => serveRelay(host)(far, connectionFrom('stranger')), decodeRelayReply)
 
 /** Length prefix and bytes. */
 const framed = (bytes: Uint8Array): Uint8Array => Uint8Array.of(bytes.length, ...bytes)
@@ -101,7 +101,7 @@ describe.each(['stage', 'relay'] as const)('the %s protocol against strangers', 
     stream.send(TRUNCATED)
     await stream.close()
     await served
-    expect(host.refused).toEqual({ MALFORMED: 1 })
+    expect(host.refused).toEqual({ TRUNCATED: 1 })
     await goesOn()
   })
 
