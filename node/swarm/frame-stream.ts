@@ -221,9 +221,9 @@ export class FrameStream {
   /** Reports the end and the close once nothing is left to deliver. */
   #finish(): void {
     if (this.#settled || !this.#remoteEnded || this.#held.length > 0 || this.#delivering) return
+    // A reset ends it too, and its own event says more.
+    if (this.stream.status === 'reset' || this.stream.status === 'aborted') return
     if (!this.#decoder.idle) {
-      // A reset ends it too, and its own event says more.
-      if (this.stream.status === 'reset' || this.stream.status === 'aborted') return
       this.abort(new SwarmError('FRAME_TRUNCATED', 'the other side ended the stream in the middle of a frame'))
       return
     }

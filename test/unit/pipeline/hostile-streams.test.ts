@@ -129,6 +129,20 @@ describe.each(['stage', 'relay'] as const)('the %s protocol against strangers', 
     await goesOn()
   })
 
+  it('ends a stream whose frame drips in, and counts it', async () => {
+    const { host, goesOn } = await bench()
+    const serve = kind === 'stage' ? serveStage : serveRelay
+    const { stream, channel, served } = await stranger(
+      far => serve(host, { frameMilliseconds: 50 })(far, connectionFrom('stranger')),
+      frame => frame
+    )
+    stream.send(TRUNCATED)
+    await served
+    expect(await channel.closed).toBeInstanceOf(Error)
+    expect(host.refused).toEqual({ SLOW_WRITER: 1 })
+    await goesOn()
+  })
+
   it('survives any bytes at all', async () => {
     const { host, goesOn } = await bench()
     await fc.assert(
@@ -213,7 +227,7 @@ describe('the stage protocol', () => {
       await settled()
     }
     await served
-    expect([host.sessions, host.refused]).toEqual([1, {}])
+    expect([host.sessions, host.refused]).toEqual([1, { SLOW_READER: 1 }])
     await goesOn()
   })
 })
