@@ -185,7 +185,8 @@ export class StageHost {
     if (this.#leaving) throw new ProtocolError('LEAVING', 'this node is shutting down')
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
     const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
-    if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {
+    const tooMany = ofPeer >= MAX_SESSIONS_PER_PEER && peer !== this.#parts.self
+    if (this.#sessions.size >= MAX_SESSIONS || tooMany) {
       throw new ProtocolError('BUSY', `${ofPeer} sessions of yours and ${this.#sessions.size} in all are open here`)
     }
   }
