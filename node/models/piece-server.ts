@@ -28,8 +28,8 @@ const DEFAULTS: PieceServerSettings = {
 
 interface PieceServerParts {
   store: Pick<ModelStore, 'get' | 'readPiece'>
-  /** How often peers may ask; absent: as often as they like. */
-  trust?: Pick<Trust, 'enter'>
+  /** How often peers may ask, and where refusals count; absent: as often as they like, and nowhere else. */
+  trust?: Pick<Trust, 'enter' | 'refuse'>
 }
 
 export interface PieceServerCounters {
@@ -62,7 +62,9 @@ export class PieceServer {
   readonly handle = async (stream: Stream, connection: Connection): Promise<void> => {
     const peer = connection.remotePeer.toString()
     using allowed = this.trust?.enter(peer, 'pieces')
-    const busy = (this.trust !== undefined && allowed === undefined) || !this.enter(peer)
+    const tooMany = this.trust !== undefined && allowed === undefined
+    const busy = tooMany || !this.enter(peer)
+    if (busy && !tooMany) this.trust?.refuse('BUSY')
     const { requestMilliseconds } = this.settings
     const late = new DeadlineError('waiting for a request for pieces', requestMilliseconds)
     const asking = setTimeout(() => stream.abort(late), requestMilliseconds)

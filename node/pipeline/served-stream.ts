@@ -65,8 +65,8 @@ export class ServedStream {
 
   /** The other side may be gone already; then there is nobody left to tell. */
   send(bytes: Uint8Array): void {
-    if (this.#channel.stream.writeStatus === 'writable')
-      sendBounded(this.#channel, bytes, this.#options.letsTooMuchWait)
+    if (this.#channel.stream.writeStatus !== 'writable') return
+    sendBounded(this.#channel, bytes, this.#options.letsTooMuchWait)
   }
 
   /** Sends what is still to be sent, then ends. */
