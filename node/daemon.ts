@@ -22,7 +22,6 @@ import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
 import { PieceServer } from './models/piece-server.js'
 import { ModelStore } from './models/store.js'
-import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER } from './pipeline/constants.js'
 import { Origin } from './pipeline/origin.js'
 import { openRelay } from './pipeline/relay-link.js'
 import { ShardRegistry } from './pipeline/shard-registry.js'
@@ -33,9 +32,13 @@ import { TokenizerCache } from './pipeline/tokenizer-cache.js'
 import { NodeService } from './service.js'
 import { describeAhead } from './swarm/clocks.js'
 import { SwarmError } from './swarm/errors.js'
+import { reasonOf } from './swarm/stream-reasons.js'
 import { loadOrCreateIdentity } from './swarm/identity.js'
 import type { Membership } from './swarm/membership.js'
 import { SwarmNode } from './swarm/swarm.js'
+import type { NodeView } from './swarm/types.js'
+import { MAX_STREAMS_OF_CONNECTION } from './trust/constants.js'
+import { Trust } from './trust/trust.js'
 import { AGENT } from './version.js'
 
 const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
@@ -63,7 +66,7 @@ export interface RunningNode {
 /** A node that serves layers and answers on the home's control socket. */
 export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: false })
-  const { engine, swarm, store, host, shards } = parts
+  const { engine, swarm, store, trust, host, shards } = parts
   for (const damaged of store.damaged()) options.logger.warn(damaged, 'a stored model cannot be read; it is left alone')
   engine.addEventListener('lost', () => {
     host.engineLost()
@@ -72,10 +75,11 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   engine.addEventListener('ready', () => {
     shards.engineReady().catch((err: unknown) => options.logger.error({ err }, 'shards cannot be loaded again'))
   })
-  await swarm.handle(STAGE_PROTOCOL, serveStage(host), { maxInboundStreams: MAX_SESSIONS_PER_PEER })
-  // Between two stages go the sessions of all origins.
-  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), { maxInboundStreams: MAX_SESSIONS })
-  await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store }).handle)
+  // Above what a peer may: whoever is refused here is told, and counted.
+  const streams = { maxInboundStreams: MAX_STREAMS_OF_CONNECTION }
+  await swarm.handle(STAGE_PROTOCOL, serveStage(host), streams)
+  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), streams)
+  await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store, trust }).handle, streams)
   const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.
   return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.availability, parts.holdings])
@@ -135,6 +139,8 @@ function listenAddresses({ listen, port }: Config['network']): string[] {
   return listen.length > 0 ? listen : [`/ip4/0.0.0.0/tcp/${port}`, `/ip6/::/tcp/${port}`]
 }
 
+const servesLayers = ({ record }: NodeView): boolean => record.models.some(({ shards }) => shards.length > 0)
+
 async function compose(options: NodeOptions, { originOnly }: { originOnly: boolean }) {
   const { home, config, membership, logger } = options
   prepareHome(home)
@@ -156,8 +162,9 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     openTokenizer: async headerFile => openTokenizer({ childModule: TOKENIZER_CHILD, logger }, { headerFile })
   })
   const identity = await loadOrCreateIdentity(home.identityFile)
+  const trust = new Trust({ now, warn: (facts, message) => logger.warn(facts, message) }, { self: identity.peer })
   const swarm = new SwarmNode(
-    { identity, logger },
+    { identity, logger, trust },
     {
       ...config.network,
       listen: listenAddresses(config.network),
@@ -169,9 +176,20 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   )
   const { directory } = swarm
 
-  const shards = new ShardRegistry({ engine }, { context, sequences, batch })
-  const host = new StageHost({ shards, openRelay: async (next, handlers) => openRelay({ swarm }, next, handlers), now })
-  const library = new ModelLibrary({ store, directory, swarm, logger })
+  const shards = new ShardRegistry({ engine, waiting: trust.waiting, now }, { context, sequences, batch })
+  const host = new StageHost({
+    ...{ shards, trust, self: identity.peer, now },
+    openRelay: async (next, handlers) => {
+      const onLost = (error: Error): void => {
+        const reason = reasonOf(error)
+        if (reason !== undefined) trust.refuse(reason, next.peer)
+        handlers.onLost(error)
+      }
+      return openRelay({ swarm }, next, { ...handlers, onLost })
+    },
+    isStage: peer => directory.nodes().some(node => node.peer === peer && servesLayers(node))
+  })
+  const library = new ModelLibrary({ store, directory, swarm, trust, logger })
   const holdings = new Holdings(
     { store, shards, library, directory, memory, logger },
     { models: config.share.models, layers: config.share.layers, context }
@@ -234,6 +252,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     memory,
     announcer,
     availability,
+    trust,
     host,
     origin,
     sharer,
@@ -243,5 +262,8 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }
   }
-  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, announcer, availability, service } }
+  return {
+    run,
+    parts: { store, engine, tokenizers, swarm, trust, shards, host, holdings, announcer, availability, service }
+  }
 }

@@ -32,6 +32,7 @@ import type { ShardRegistry } from './pipeline/shard-registry.js'
 import type { StageHost } from './pipeline/stage-host.js'
 import { invitationTo, type Membership } from './swarm/membership.js'
 import type { Swarm } from './swarm/types.js'
+import type { Trust } from './trust/trust.js'
 import { VERSION } from './version.js'
 import { modelViews, peerViews, shardViews } from './views.js'
 
@@ -49,6 +50,7 @@ export interface NodeServiceParts {
   memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
   availability: Pick<Availability, 'view' | 'pause' | 'resume' | 'leave'>
+  trust: Pick<Trust, 'refused' | 'bans'>
   host: StageHost
   origin: Origin
   sharer: Sharer
@@ -67,7 +69,7 @@ export class NodeService implements ControlService {
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, memory, host, origin, store, lifecycle } =
+    const { home, config, membership, swarm, engine, shards, holdings, memory, trust, host, origin, store, lifecycle } =
       this.#parts
     const availability = this.#parts.availability.view
     const nodes = swarm.directory.nodes()
@@ -94,16 +96,17 @@ export class NodeService implements ControlService {
       shards: shardViews(shards.list(), names),
       tasks: [...holdings.tasks],
       sessions: { served: host.sessions, origin: origin.answering },
-      refused: host.refused,
+      refused: trust.refused,
+      banned: trust.bans().length,
       memoryBytes: memory.bytes,
       usedBytes: holdings.usedBytes
     })
   }
 
   async peers({ signal }: ControlOptions = {}): Promise<PeerView[]> {
-    const { directory } = this.#parts.swarm
-    await directory.refresh(signal === undefined ? {} : { signal })
-    return peerViews(directory.nodes())
+    const { swarm, trust } = this.#parts
+    await swarm.directory.refresh(signal === undefined ? {} : { signal })
+    return peerViews(swarm.directory.nodes(), trust.bans())
   }
 
   async models({ signal }: ControlOptions = {}): Promise<ModelView[]> {

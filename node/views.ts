@@ -3,9 +3,32 @@ import type { ModelView, PeerView, ShardView } from './control/contract.js'
 import { offeredModels } from './pipeline/catalogue.js'
 import type { ServedShard } from './pipeline/served-shard.js'
 import type { NodeView } from './swarm/types.js'
+import type { Ban } from './trust/scores.js'
 
-export function peerViews(nodes: readonly NodeView[]): PeerView[] {
-  return nodes.map(({ peer, record, path, roundTrip }) => ({
+/** Nodes of the swarm, and after them banned peers of which no record is known. */
+export function peerViews(nodes: readonly NodeView[], bans: readonly Ban[] = []): PeerView[] {
+  const known = new Set(nodes.map(({ peer }) => peer))
+  const left = new Map(bans.map(ban => [ban.peer, ban.left / 1_000]))
+  const views = nodes.map(node => withBan(peerView(node), left.get(node.peer)))
+  const others = bans.filter(({ peer }) => !known.has(peer))
+  return [...views, ...others.map(({ peer }) => withBan(unknownPeer(peer), left.get(peer)))]
+}
+
+function withBan(view: PeerView, bannedSeconds: number | undefined): PeerView {
+  return bannedSeconds === undefined ? view : { ...view, state: 'banned', bannedSeconds }
+}
+
+function unknownPeer(peer: string): PeerView {
+  return {
+    ...{ peer, name: '', self: false, agent: '', path: 'unconnected', roundTripMs: undefined, state: 'unknown' },
+    bannedSeconds: undefined,
+    hardware: { backend: '', device: '', threads: 0, memoryBytes: 0 },
+    ...{ shards: [], relay: false }
+  }
+}
+
+function peerView({ peer, record, path, roundTrip }: NodeView): PeerView {
+  return {
     peer,
     name: record.name,
     self: path === 'self',
@@ -13,10 +36,11 @@ export function peerViews(nodes: readonly NodeView[]): PeerView[] {
     path,
     roundTripMs: roundTrip === undefined ? undefined : roundTrip * 1_000,
     state: record.state,
+    bannedSeconds: undefined,
     hardware: record.hardware,
     shards: record.models.flatMap(({ name, shards }) => shards.map(({ start, end }) => ({ model: name, start, end }))),
     relay: record.relay
-  }))
+  }
 }
 
 export function modelViews(nodes: readonly NodeView[]): ModelView[] {

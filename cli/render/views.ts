@@ -28,6 +28,7 @@ export function statusLines(status: StatusView, paint: Paint): string[] {
     ['memory', `${bytes(status.usedBytes)} of ${bytes(status.memoryBytes)}`],
     ['sessions', `${sessions.served} served, ${sessions.origin} of our own`],
     ['refused', refusedText(status.refused)],
+    ...(status.banned === 0 ? [] : [['banned', paint('yellow', count(status.banned, 'peer'))] as const]),
     ['process', `${status.pid}, flambeau ${status.version}, ${status.home}`]
   ])
   const shards = status.shards.length === 0 ? ['No layers are served.'] : shardLines(status.shards)
@@ -89,12 +90,12 @@ function taskLine({ what, model, layers, progress }: TaskView): string {
 export function peerLines(peers: readonly PeerView[], paint: Paint): string[] {
   if (peers.length === 0) return ['No nodes are known.']
   const rows = peers.map(peer => [
-    printable(peer.name) + (peer.self ? paint('dim', ' (this one)') : ''),
+    (printable(peer.name) || '-') + (peer.self ? paint('dim', ' (this one)') : ''),
     shortPeer(peer.peer),
-    peer.state,
+    stateText(peer, paint),
     pathText(peer, paint),
     milliseconds(peer.self ? undefined : peer.roundTripMs),
-    `${printable(peer.hardware.backend)}, ${bytes(peer.hardware.memoryBytes)}`,
+    hardwareText(peer),
     peer.shards.map(shard => `${printable(shard.model)} ${layerRange(shard)}`).join(', ') || '-'
   ])
   return table(
@@ -109,6 +110,15 @@ export function peerLines(peers: readonly PeerView[], paint: Paint): string[] {
     ],
     rows
   )
+}
+
+function stateText({ state, bannedSeconds }: PeerView, paint: Paint): string {
+  return bannedSeconds === undefined ? state : paint('red', `banned for ${duration(bannedSeconds)}`)
+}
+
+/** Of a peer without a record nothing is known. */
+function hardwareText({ hardware: { backend, memoryBytes } }: PeerView): string {
+  return backend === '' ? '-' : `${printable(backend)}, ${bytes(memoryBytes)}`
 }
 
 function pathText({ path, relay }: PeerView, paint: Paint): string {

@@ -29,8 +29,10 @@ export interface StatusView {
   /** Fetching or loading now. */
   tasks: TaskView[]
   sessions: { served: number; origin: number }
-  /** Refusals since the start, by status code. */
+  /** Refusals since the start, by reason: status codes, and what only this node counts. */
   refused: Record<string, number>
+  /** Peers that are banned now. */
+  banned: number
   memoryBytes: number
   usedBytes: number
 }
@@ -60,7 +62,10 @@ export interface PeerView {
   agent: string
   path: 'self' | 'direct' | 'relayed' | 'unconnected'
   roundTripMs: number | undefined
+  /** What it says of itself, or `banned`. */
   state: string
+  /** What is left of its ban. */
+  bannedSeconds: number | undefined
   hardware: { backend: string; device: string; threads: number; memoryBytes: number }
   shards: { model: string; start: number; end: number }[]
   relay: boolean

@@ -4,22 +4,29 @@ import { ModelError } from '../models/errors.js'
 import { PieceFetcher, type RangeHolder } from '../models/piece-fetcher.js'
 import type { ModelStore } from '../models/store.js'
 import type { FetchProgress, LayerRange, StoredModel } from '../models/types.js'
+import type { Trust } from '../trust/trust.js'
 import type { Directory, Swarm } from '../swarm/types.js'
 
 export interface ModelLibraryParts {
   store: ModelStore
   directory: Directory
   swarm: Pick<Swarm, 'openStream'>
+  /** Hears of peers that send what they were not asked for. */
+  trust?: Pick<Trust, 'refuse'>
   logger: Logger
 }
+
+const LIE = 'a peer sent a manifest that contradicts itself'
 
 /** Models from the store, or from the peers that hold them. */
 export class ModelLibrary {
   readonly #directory: Directory
   readonly #fetcher: PieceFetcher
+  readonly #trust: ModelLibraryParts['trust']
   readonly #logger: Logger
 
-  constructor({ store, directory, swarm, logger }: ModelLibraryParts) {
+  constructor({ store, directory, swarm, trust, logger }: ModelLibraryParts) {
+    this.#trust = trust
     this.#directory = directory
     this.#logger = logger
     this.#fetcher = new PieceFetcher({
@@ -49,14 +56,17 @@ export class ModelLibrary {
     return {
       id,
       holders: () => this.#holders(id),
-      onBadPiece: ({ peer, hash }) => this.#logger.warn({ peer, hash, manifest: id }, 'a peer sent a wrong piece')
+      onBadPiece: ({ peer, hash, isLie }) => {
+        this.#logger.warn({ peer, hash, manifest: id }, isLie === true ? LIE : 'a peer sent a wrong piece')
+        this.#trust?.refuse(isLie === true ? 'LYING_MANIFEST' : 'WRONG_PIECE', peer)
+      }
     }
   }
 
   #holders(id: string): RangeHolder[] {
-    return this.#directory.nodes().flatMap(({ peer, path, record }) => {
+    return this.#directory.nodes().flatMap(({ peer, path, banned, record }) => {
       const held = record.models.find(({ manifest }) => manifest === id)
-      return path === 'self' || held === undefined ? [] : [{ peer, ranges: held.pieces }]
+      return path === 'self' || banned === true || held === undefined ? [] : [{ peer, ranges: held.pieces }]
     })
   }
 }

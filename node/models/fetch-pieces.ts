@@ -46,6 +46,8 @@ export interface PieceHolder<P extends WantedPiece> {
 export interface BadPiece {
   peer: string
   hash: string
+  /** The bytes have the right hash, and are a manifest that nobody honest keeps. */
+  isLie?: true
 }
 
 export interface FetchJob<P extends WantedPiece> {
@@ -55,8 +57,8 @@ export interface FetchJob<P extends WantedPiece> {
   /** Asked again before every request: holders come and go. */
   holders: () => PieceHolder<P>[]
   openStream: OpenPieceStream
-  /** A checked piece. Its failure ends the fetch. */
-  onPiece: (piece: P, data: Uint8Array) => Promise<void> | void
+  /** A checked piece, and who sent it. Its failure ends the fetch. */
+  onPiece: (piece: P, data: Uint8Array, peer: string) => Promise<void> | void
   onBadPiece?: ((bad: BadPiece) => void) | undefined
   signal?: AbortSignal | undefined
 }
@@ -176,7 +178,7 @@ class Fetch<P extends WantedPiece> {
       for await (const { piece, data } of requestPieces(options)) {
         awaited.delete(piece)
         if (data === undefined) this.queue.refuse(piece, peer)
-        else await this.keep(piece, data)
+        else await this.keep(piece, data, peer)
         state.failures = 0
         state.busy = 0
       }
@@ -187,9 +189,9 @@ class Fetch<P extends WantedPiece> {
     }
   }
 
-  private async keep(piece: P, data: Uint8Array): Promise<void> {
+  private async keep(piece: P, data: Uint8Array, peer: string): Promise<void> {
     try {
-      await this.job.onPiece(piece, data)
+      await this.job.onPiece(piece, data, peer)
       this.queue.done(piece)
     } catch (error) {
       this.stop(error)

@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { ProtocolError } from '../../protocol/protocol-error.js'
 import { ModelError } from './errors.js'
-import { type BadPiece, FETCH_DEFAULTS, fetchPieces, type FetchSettings, type PieceHolder } from './fetch-pieces.js'
+import { type BadPiece, FETCH_DEFAULTS, type FetchJob, fetchPieces, type FetchSettings, type PieceHolder } from './fetch-pieces.js'
 import { writeAll } from './files.js'
 import { sha256 } from './hash.js'
 import { piecesOf } from './manifest.js'
@@ -59,12 +60,17 @@ export class PieceFetcher {
   async fetchManifest(options: FetchOptions): Promise<StoredModel> {
     const known = this.store.get(options.id)
     if (known) return known
-    let bytes = new Uint8Array(0)
+    let [bytes, sender] = [new Uint8Array(0), '']
     const piece: WantedPiece = { hash: options.id, size: undefined, tensors: [] }
-    await this.fetch([piece], options, (_, data) => {
-      bytes = new Uint8Array(data)
+    await this.fetch([piece], options, (_, data, peer) => {
+      ;[bytes, sender] = [new Uint8Array(data), peer]
     })
-    return this.store.addManifest(bytes, options.id)
+    try {
+      return await this.store.addManifest(bytes, options.id)
+    } catch (error) {
+      if (isLie(error)) options.onBadPiece?.({ peer: sender, hash: options.id, isLie: true })
+      throw error
+    }
   }
 
   /** The manifest, and the header with metadata and tokenizer. @throws ModelError PIECES_UNAVAILABLE, BAD_MANIFEST */
@@ -161,7 +167,7 @@ export class PieceFetcher {
   private async fetch<P extends WantedPiece>(
     pieces: P[],
     { id, holders, onBadPiece, signal }: FetchOptions,
-    onPiece: (piece: P, data: Uint8Array) => Promise<void> | void
+    onPiece: FetchJob<P>['onPiece']
   ): Promise<void> {
     if (pieces.length === 0) return
     const tensors = new TensorsOfHolders(this.store.get(id)?.manifest)
@@ -201,6 +207,12 @@ class TensorsOfHolders {
     this.byRange.set(name, names)
     return names
   }
+}
+
+/** A manifest that nobody keeps who has read it: not one of a version, or with a tensor type, that is only new here. */
+function isLie(error: unknown): boolean {
+  if (error instanceof ProtocolError) return error.code !== 'UNSUPPORTED'
+  return error instanceof ModelError && error.code === 'BAD_MANIFEST' && error.cause === undefined
 }
 
 function isUnavailable(error: unknown): boolean {

@@ -4,6 +4,7 @@ import { MAX_MANIFEST_BYTES, MAX_PIECES_REQUEST_BYTES } from '../../protocol/lim
 import { decodePiece, encodePiecesRequest, type Piece } from '../../protocol/pieces.js'
 import { ProtocolError } from '../../protocol/protocol-error.js'
 import { abortable, deadline } from '../deadline.js'
+import { reasonOf } from '../swarm/stream-reasons.js'
 import { decoder, encoder, readFrom, writeTo } from '../swarm/wire.js'
 import { ModelError } from './errors.js'
 import { sha256 } from './hash.js'
@@ -59,7 +60,7 @@ export async function* requestPieces<P extends WantedPiece>(request: PieceReques
     for (const piece of pieces) {
       signal.throwIfAborted()
       pace.restart()
-      const reply = await replies.next()
+      const reply = await next(replies, piece)
       if (reply.done === true) throw new ModelError('PIECES_MISSING', 'the peer ended the stream before the last piece')
       yield { piece, data: checked(piece, reply.value) }
     }
@@ -68,6 +69,19 @@ export async function* requestPieces<P extends WantedPiece>(request: PieceReques
     // What is still awaited ends with the stream.
     if (!complete) stream.abort(new ModelError('PIECES_MISSING', 'no more pieces are wanted on this stream'))
     await replies.return(undefined)
+  }
+}
+
+/** @throws BadPieceError for a frame that is larger than the piece */
+async function next(
+  replies: AsyncGenerator<Uint8Array>,
+  { hash }: WantedPiece
+): Promise<IteratorResult<Uint8Array, unknown>> {
+  try {
+    return await replies.next()
+  } catch (error) {
+    if (reasonOf(error) === 'TOO_LARGE') throw new BadPieceError(hash, 'a larger frame came')
+    throw error
   }
 }
 

@@ -25,8 +25,8 @@ export interface OfferedModel {
   missing: { start: number; end: number }[]
 }
 
-/** Others keep what they have, or have begun to let go of it, and take no sessions. */
-export const isOnline = ({ record }: NodeView): boolean => record.state === 'online'
+/** Others keep what they have, or have begun to let go of it, and take no sessions; those that are banned are not asked. */
+export const isOnline = ({ record, banned }: NodeView): boolean => record.state === 'online' && banned !== true
 
 /** By name, then manifest. */
 export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {

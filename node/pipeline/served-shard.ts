@@ -1,6 +1,8 @@
 import { CodedError } from '../../protocol/errors.js'
 import { EngineError } from '../engine/errors.js'
 import type { LayerRange } from '../models/types.js'
+import { WaitingBytes } from '../trust/bytes.js'
+import { FairShare } from '../trust/fair-share.js'
 import type { Engine, EngineStep, EngineStepResult, LoadedShard } from '../engine/types.js'
 
 /** Weight of the newest measurement in a running average. */
@@ -24,6 +26,14 @@ export interface Lease {
   release(): Promise<void>
 }
 
+export interface ServedShardParts {
+  engine: Engine
+  /** Shared by the shards of a node. */
+  waiting?: WaitingBytes
+  /** Milliseconds, monotonic. */
+  now?: () => number
+}
+
 export interface ServedShardFacts {
   /** Manifest hash, hex. */
   manifest: string
@@ -37,13 +47,20 @@ export interface ServedShardFacts {
 export class ServedShard {
   readonly facts: ServedShardFacts
   readonly #engine: Engine
+  readonly #waiting: WaitingBytes
+  readonly #share: FairShare
   readonly #free: number[]
   #reserved = 0
   #secondsPerLayer = 0
   #queue = 0
 
-  constructor({ engine }: { engine: Engine }, facts: ServedShardFacts) {
+  constructor(
+    { engine, waiting = new WaitingBytes(), now = () => performance.now() }: ServedShardParts,
+    facts: ServedShardFacts
+  ) {
     this.#engine = engine
+    this.#waiting = waiting
+    this.#share = new FairShare({ now })
     this.facts = facts
     this.#free = Array.from({ length: facts.loaded.sequences }, (_, i) => facts.loaded.sequences - 1 - i)
   }
@@ -71,15 +88,28 @@ export class ServedShard {
     return this.sessions === 0 ? 0 : this.#queue
   }
 
-  /** Throws `NoRoomError` where no sequence or not enough KV is free. */
-  reserve(context: number): Lease {
-    if (context > this.freeContext) {
-      throw new NoRoomError('NO_CONTEXT', `${context} positions asked, ${this.freeContext} free`)
-    }
-    const sequence = this.#free.pop()
-    if (sequence === undefined) throw new NoRoomError('NO_SEQUENCE', `all ${this.sessions} sequences are taken`)
+  /**
+   * Throws `NoRoomError` where no sequence or not enough KV is free for the peer.
+   * @param peer - whose session it is; undefined for one of this node's owner, which is not limited
+   */
+  reserve(context: number, peer?: string): Lease {
+    const sequence = this.#takeSequence(context, peer)
     this.#reserved += context
-    return this.#lease(sequence, context)
+    this.#share.entered(peer)
+    return this.#lease(sequence, context, peer)
+  }
+
+  #takeSequence(context: number, peer: string | undefined): number {
+    const { context: most, sequences } = this.facts.loaded
+    const leaves = this.#share.mustLeaveRoom(peer)
+    const free = this.freeContext - (leaves ? Math.floor(most / sequences) : 0)
+    const sequence = this.freeSessions > (leaves ? 1 : 0) && context <= free ? this.#free.pop() : undefined
+    if (sequence !== undefined) return sequence
+    this.#share.turnedAway(peer)
+    const why = leaves ? ', and others want the rest' : ''
+    throw context > free
+      ? new NoRoomError('NO_CONTEXT', `${context} positions asked, ${Math.max(0, free)} free${why}`)
+      : new NoRoomError('NO_SEQUENCE', `${this.sessions} sequences are taken${why}`)
   }
 
   /** Measures the speed of the idle shard with a few single-token steps. */
@@ -113,7 +143,7 @@ export class ServedShard {
     }
   }
 
-  #lease(sequence: number, context: number): Lease {
+  #lease(sequence: number, context: number, peer: string | undefined): Lease {
     const shard = this.facts.loaded.id
     let pending = 0
     let released = false
@@ -122,6 +152,7 @@ export class ServedShard {
     const free = async (): Promise<void> => {
       await this.#engine.release(shard, sequence).catch(() => undefined) // an engine that died has forgotten it anyway
       this.#reserved -= context
+      this.#share.left(peer)
       this.#free.push(sequence)
       freed.resolve(undefined)
     }
@@ -132,6 +163,10 @@ export class ServedShard {
       context,
       step: async step => {
         requireHeld()
+        using place = peer === undefined ? undefined : this.#waiting.enter(peer, bytesOf(step))
+        if (peer !== undefined && place === undefined) {
+          throw new EngineError('QUEUE_FULL', 'too many bytes of steps of this peer wait already')
+        }
         pending++
         try {
           const result = await this.#engine.step({ ...step, shard, sequence })
@@ -155,4 +190,9 @@ export class ServedShard {
     const seconds = computed / 1_000 / (leave - this.facts.range.start)
     this.#secondsPerLayer += NEWEST * (seconds - this.#secondsPerLayer)
   }
+}
+
+/** What a step weighs while it waits. */
+function bytesOf({ tokens, hidden }: LeasedStep): number {
+  return (tokens?.byteLength ?? 0) + (hidden?.bytes.byteLength ?? 0)
 }

@@ -1,21 +1,33 @@
 import type { Stream } from '@libp2p/interface'
 import { asError } from '../../protocol/errors.js'
 import { MAX_OPEN_FRAME_BYTES } from '../../protocol/limits.js'
-import { ProtocolError } from '../../protocol/protocol-error.js'
+import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
 import type { Fault } from '../../protocol/stage.js'
 import { abortable, deadline } from '../deadline.js'
-import { SwarmError } from '../swarm/errors.js'
+import { reasonOf } from '../swarm/stream-reasons.js'
+import type { Reason } from '../trust/reasons.js'
 import { frames, type FrameStream } from '../swarm/wire.js'
 import { sendBounded } from './bounded-send.js'
 import { CLOSE_MS, FIRST_FRAME_MS } from './constants.js'
 
+/** Broken framing ends the stream below this layer: nobody can be told any more, but it counts, and a session ends with this. */
+const STATUS_OF: Partial<Record<Reason, FaultName>> = {
+  TOO_LARGE: 'TOO_LARGE',
+  SLOW_WRITER: 'TIMEOUT',
+  SLOW_READER: 'TIMEOUT'
+}
+
 export interface ServedStreamOptions {
   maxFrameBytes: number
+  /** See `FrameStream`. */
+  frameMilliseconds?: number
+  /** Do all streams of this peer together let too many bytes wait? */
+  letsTooMuchWait?: () => boolean
   /** One frame. What it throws is told to the other side and ends the stream. */
   receive: (frame: Uint8Array) => void
   encodeFault: (fault: Fault) => Uint8Array
-  /** Why the stream is about to end, where the other side broke the protocol. */
-  onRefused: (fault: ProtocolError) => void
+  /** Why the stream is about to end, where the other side broke the protocol, and as what that counts. */
+  onRefused: (fault: ProtocolError, reason: Reason) => void
   /** Called once: nothing is received any more. */
   onOver: () => void
 }
@@ -39,6 +51,7 @@ export class ServedStream {
     this.#channel = frames(stream, {
       maxFrameBytes: options.maxFrameBytes,
       maxFirstFrameBytes: MAX_OPEN_FRAME_BYTES,
+      ...(options.frameMilliseconds !== undefined && { frameMilliseconds: options.frameMilliseconds }),
       onFrame: frame => this.#receive(frame),
       onEnd: () => this.finish(),
       onClose: error => this.#closed(error)
@@ -52,7 +65,8 @@ export class ServedStream {
 
   /** The other side may be gone already; then there is nobody left to tell. */
   send(bytes: Uint8Array): void {
-    if (this.#channel.stream.writeStatus === 'writable') sendBounded(this.#channel, bytes)
+    if (this.#channel.stream.writeStatus !== 'writable') return
+    sendBounded(this.#channel, bytes, this.#options.letsTooMuchWait)
   }
 
   /** Sends what is still to be sent, then ends. */
@@ -76,13 +90,15 @@ export class ServedStream {
 
   #refuse(fault: ProtocolError): void {
     this.send(this.#options.encodeFault({ code: fault.code, message: fault.message }))
-    this.#options.onRefused(fault)
+    this.#options.onRefused(fault, fault.code)
     this.finish()
   }
 
   #closed(error: Error | undefined): void {
-    const fault = badFrame(error)
-    if (fault !== undefined && !this.#over) this.#options.onRefused(fault)
+    const reason = reasonOf(error)
+    if (error !== undefined && reason !== undefined && !this.#over) {
+      this.#options.onRefused(new ProtocolError(STATUS_OF[reason] ?? 'MALFORMED', error.message), reason)
+    }
     this.#end()
   }
 
@@ -93,14 +109,6 @@ export class ServedStream {
     this.#options.onOver()
     return true
   }
-}
-
-/** Broken framing has ended the stream below this layer already: nobody can be told any more, but it counts. */
-function badFrame(error: Error | undefined): ProtocolError | undefined {
-  if (!(error instanceof SwarmError)) return undefined
-  if (error.code === 'FRAME_TOO_LARGE') return new ProtocolError('TOO_LARGE', error.message)
-  const malformed = error.code === 'FRAME_INVALID' || error.code === 'FRAME_TRUNCATED'
-  return malformed ? new ProtocolError('MALFORMED', error.message) : undefined
 }
 
 /** Waits a little for the other side to close too. */

@@ -1,6 +1,6 @@
 import type { ContextSettings, Engine, ShardFile } from '../engine/types.js'
 import type { LayerRange } from '../models/types.js'
-import { ServedShard } from './served-shard.js'
+import { ServedShard, type ServedShardParts } from './served-shard.js'
 
 export interface ShardOffer {
   /** Manifest hash, hex. */
@@ -12,6 +12,7 @@ export interface ShardOffer {
 
 /** The shards that this node serves. After an engine restart all of them are loaded again. Dispatches `change`. */
 export class ShardRegistry extends EventTarget {
+  readonly #parts: ServedShardParts
   readonly #engine: Engine
   readonly #settings: ContextSettings
   #offers: ShardOffer[] = []
@@ -19,9 +20,10 @@ export class ShardRegistry extends EventTarget {
   /** Engines that were lost so far. */
   #losses = 0
 
-  constructor({ engine }: { engine: Engine }, settings: ContextSettings) {
+  constructor(parts: ServedShardParts, settings: ContextSettings) {
     super()
-    this.#engine = engine
+    this.#parts = parts
+    this.#engine = parts.engine
     this.#settings = settings
   }
 
@@ -94,7 +96,7 @@ export class ShardRegistry extends EventTarget {
   async #load({ manifest, file }: ShardOffer, options: { signal?: AbortSignal }): Promise<ServedShard> {
     const loaded = await this.#engine.load(file, this.#settings, options)
     const facts = { manifest, range: { start: file.start, end: file.end }, layers: file.layers, loaded }
-    const shard = new ServedShard({ engine: this.#engine }, facts)
+    const shard = new ServedShard(this.#parts, facts)
     try {
       await shard.calibrate()
     } catch (error) {

@@ -1,8 +1,10 @@
 import { rowsPerFrame } from '../../protocol/hidden-states.js'
-import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
+import { ProtocolError } from '../../protocol/protocol-error.js'
 import type { NextStage, Open, StageReply, StageRequest } from '../../protocol/stage.js'
 import type { Drainable } from '../availability/types.js'
 import { abortable, deadline } from '../deadline.js'
+import type { Reason } from '../trust/reasons.js'
+import { Trust } from '../trust/trust.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
 import { JournalShelf } from './journal.js'
 import type { HiddenStateSink, RelayHandlers } from './relay-link.js'
@@ -14,6 +16,12 @@ import { StageSession } from './stage-session.js'
 export interface StageHostParts {
   shards: Pick<ShardRegistry, 'find'>
   openRelay: (next: NextStage, handlers: RelayHandlers) => Promise<HiddenStateSink>
+  /** Counts refusals and keeps peers' limits; by default one of its own. */
+  trust?: Trust
+  /** This node's own peer id: its owner's sessions are not limited. */
+  self?: string
+  /** Whether a peer says that it serves layers, and so may act on an origin's order. */
+  isStage?: (peer: string) => boolean
   /** Milliseconds, monotonic. */
   now: () => number
 }
@@ -29,6 +37,8 @@ export interface StagePort {
 interface HostedSession {
   session: StageSession
   peer: string
+  /** Who sent it steps: the first two of them, since only one that is the only one can be blamed. */
+  senders: Set<string>
 }
 
 const SHUTTING_DOWN = 'this node is shutting down'
@@ -37,8 +47,8 @@ const SHUTTING_DOWN = 'this node is shutting down'
 export class StageHost implements Drainable {
   readonly #parts: StageHostParts
   readonly #sessions = new Map<string, HostedSession>()
-  readonly #refused = new Map<FaultName, number>()
   readonly #journals = new JournalShelf()
+  readonly trust: Trust
   #sweeper: NodeJS.Timeout | undefined
   /** Why no sessions are taken. */
   #closed: string | undefined
@@ -47,6 +57,7 @@ export class StageHost implements Drainable {
 
   constructor(parts: StageHostParts) {
     this.#parts = parts
+    this.trust = parts.trust ?? new Trust()
   }
 
   start(): void {
@@ -89,9 +100,9 @@ export class StageHost implements Drainable {
     return this.#sessions.size
   }
 
-  /** Refusals and faults since the start, by status. */
+  /** Refusals and faults since the start, by reason. */
   get refused(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#refused)
+    return this.trust.refused
   }
 
   /** A new origin, `peer`; what it has to be told goes to `reply`. */
@@ -107,6 +118,7 @@ export class StageHost implements Drainable {
       receive: request => {
         if (over) return
         try {
+          if (request.type === 'step') this.#sentBy(session, peer)
           if (request.type === 'open') session = this.#open(peer, request.open, { reply, opened: session })
           else handle(session, request)
         } catch (error) {
@@ -123,10 +135,11 @@ export class StageHost implements Drainable {
   }
 
   /** The session that a relay stream may feed. Throws `UNKNOWN_SESSION` or `UNAUTHORIZED`. */
-  admit(id: string, secret: Uint8Array): StageSession {
+  admit(id: string, secret: Uint8Array, peer: string): StageSession {
     const hosted = this.#sessions.get(id)
     if (hosted === undefined) throw new ProtocolError('UNKNOWN_SESSION', 'no such session here')
     if (!hosted.session.admits(secret)) throw new ProtocolError('UNAUTHORIZED', 'wrong secret for this session')
+    this.#sentBy(hosted.session, peer)
     return hosted.session
   }
 
@@ -135,9 +148,14 @@ export class StageHost implements Drainable {
     this.#journals.drop()
   }
 
-  /** Notes a refusal that happened before there was a session. */
-  count(code: FaultName): void {
-    this.#refused.set(code, (this.#refused.get(code) ?? 0) + 1)
+  /** Notes a refusal, and who alone can have caused it. */
+  count(reason: Reason, culprit?: string): void {
+    this.trust.refuse(reason, culprit)
+  }
+
+  /** Whom a wrong secret blames: not a stage, which may have it from an origin. */
+  guesser(peer: string): string | undefined {
+    return this.#parts.isStage?.(peer) === true ? undefined : peer
   }
 
   /** The engine died: what its sessions had computed is gone. */
@@ -163,7 +181,7 @@ export class StageHost implements Drainable {
     if (opened !== undefined) throw new ProtocolError('MALFORMED', 'a second open on one stream')
     this.#checkRoom(peer, open.session)
     const shard = this.#find(open)
-    const lease = reserve(shard, open.context)
+    const lease = reserve(shard, open.context, peer === this.#parts.self ? undefined : peer)
     const journal = this.#journals.open()
     const session = new StageSession(
       {
@@ -173,26 +191,44 @@ export class StageHost implements Drainable {
         reply,
         openRelay: this.#parts.openRelay,
         onEnd: fault => {
+          const culprit = fault && this.#culprit(open, fault)
           this.#sessions.delete(open.session)
           this.#journals.close(journal)
           if (this.#sessions.size === 0) this.#onEmpty()
-          if (fault !== undefined) this.count(fault.code)
+          if (fault !== undefined) this.count(fault.code, culprit)
         },
         now: this.#parts.now
       },
       open
     )
-    this.#sessions.set(open.session, { session, peer })
+    this.#sessions.set(open.session, { session, peer, senders: new Set() })
     const { batch, width } = shard.facts.loaded
     reply({ type: 'opened', rowsPerStep: Math.min(batch, rowsPerFrame(open.dtype, width)) })
     return session
+  }
+
+  #sentBy(session: StageSession | undefined, peer: string): void {
+    const senders = session && this.#sessions.get(session.id)?.senders
+    if (senders !== undefined && senders.size < 2) senders.add(peer)
+  }
+
+  /**
+   * Who alone can have caused a session's fault. Tokens are the origin's own; hidden states may be another stage's that
+   * it passes on, and a stage that passes on what it was given answers only for what no engine gives: NaN and infinity.
+   */
+  #culprit({ session, start }: Open, { code }: ProtocolError): string | undefined {
+    const hosted = this.#sessions.get(session)
+    if (hosted === undefined || start === 0) return hosted?.peer
+    const [only, ...others] = hosted.senders
+    return code === 'NOT_FINITE' && others.length === 0 && only !== hosted.peer ? only : undefined
   }
 
   #checkRoom(peer: string, id: string): void {
     if (this.#closed !== undefined) throw new ProtocolError('LEAVING', this.#closed)
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
     const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
-    if (this.#sessions.size >= MAX_SESSIONS || ofPeer >= MAX_SESSIONS_PER_PEER) {
+    const tooMany = ofPeer >= MAX_SESSIONS_PER_PEER && peer !== this.#parts.self
+    if (this.#sessions.size >= MAX_SESSIONS || tooMany) {
       throw new ProtocolError('BUSY', `${ofPeer} sessions of yours and ${this.#sessions.size} in all are open here`)
     }
   }
@@ -225,12 +261,12 @@ function handle(session: StageSession | undefined, request: Exclude<StageRequest
   }
 }
 
-function reserve(shard: ServedShard, context: number): Lease {
+function reserve(shard: ServedShard, context: number, peer: string | undefined): Lease {
   const { context: most } = shard.facts.loaded
   // Not BUSY: waiting does not help.
   if (context > most) throw new ProtocolError('CONTEXT_FULL', `${context} positions asked, ${most} in all`)
   try {
-    return shard.reserve(context)
+    return shard.reserve(context, peer)
   } catch (error) {
     if (error instanceof NoRoomError) throw new ProtocolError('BUSY', error.message, { cause: error })
     throw error

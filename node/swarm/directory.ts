@@ -39,6 +39,7 @@ interface DirectoryParts {
   /** Connected peers that have said hello. */
   members: () => string[]
   dial: (peer: string, signal: AbortSignal) => Promise<unknown>
+  isBanned: (peer: string) => boolean
   now: () => number
   logger: LogSink
 }
@@ -150,10 +151,10 @@ export class SwarmDirectory extends EventTarget implements Directory {
   }
 
   #view(entry: BookEntry): NodeView {
-    const { self, links, roundTrips } = this.#parts
+    const { self, links, roundTrips, isBanned } = this.#parts
     const { peer, record, seen } = entry
     if (peer === self) return { peer, record, seen, roundTrip: 0, path: 'self' }
-    return { peer, record, seen, roundTrip: roundTrips.get(peer), path: links.path(peer) }
+    return { peer, record, seen, roundTrip: roundTrips.get(peer), path: links.path(peer), banned: isBanned(peer) }
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
@@ -178,13 +179,13 @@ export class SwarmDirectory extends EventTarget implements Directory {
 
   /** Connects to nodes that are known and not connected, while there are few. */
   async #meet(signal: AbortSignal): Promise<void> {
-    const { book, self, links, now, members } = this.#parts
+    const { book, self, links, now, members, isBanned } = this.#parts
     const room = MAX_NEIGHBOURS - members().length
     const strangers = book
       .entries()
       .filter(({ peer, record }) => peer !== self && record.addresses.length > 0 && links.best(peer) === undefined)
       .map(({ peer }) => peer)
-      .filter(peer => (this.#retries.get(peer)?.at ?? 0) <= now())
+      .filter(peer => !isBanned(peer) && (this.#retries.get(peer)?.at ?? 0) <= now())
     await inParallel(strangers.slice(0, Math.max(0, room)), peer => this.#dial(peer, signal))
   }
 

@@ -6,12 +6,16 @@ import { FrameDecoder, frameTooLarge } from './frame-decoder.js'
 
 /** Below this many bytes copying the payload behind its length is cheaper than handing on a list of two. */
 const COPY_BELOW_BYTES = 2048
+/** A frame that has begun must be whole within this, or at the latest twice this: the largest at 2.2 Mbit/s. */
+export const FRAME_MILLISECONDS = 60_000
 
 export interface FrameStreamOptions {
   /** Larger frames are refused in both directions. */
   maxFrameBytes: number
   /** The same for the first one that comes, if that is less. */
   maxFirstFrameBytes?: number
+  /** The other side's time for a frame that has begun, while this side does not pause; `FRAME_MILLISECONDS` by default. */
+  frameMilliseconds?: number
   /** One frame, in order. The bytes may be kept. A throw aborts the stream. */
   onFrame: (frame: Uint8Array) => void
   /** The other side has half-closed after a whole frame; sending may go on. */
@@ -41,6 +45,10 @@ export class FrameStream {
   #endReported = false
   #streamClosed = false
   #settled = false
+  /** Frames that came, and pauses that ended: what it was when the timer started tells whether anything moved since. */
+  #progress = 0
+  /** Runs only once a message has ended within a frame; whole frames neither start nor stop it. */
+  #slow: NodeJS.Timeout | undefined
 
   constructor(stream: Stream, options: FrameStreamOptions) {
     this.stream = stream
@@ -104,6 +112,7 @@ export class FrameStream {
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
+    this.#progress += 1
     this.#deliverHeld()
     // onFrame may have paused again.
     if (this.#isPaused() || this.stream.readStatus !== 'paused') return
@@ -162,6 +171,7 @@ export class FrameStream {
     } finally {
       this.#delivering = false
     }
+    if (!this.#decoder.idle && this.#slow === undefined && !this.#settled) this.#awaitRest()
     this.#finish()
   }
 
@@ -174,8 +184,27 @@ export class FrameStream {
       }
       const read = this.#decoder.read(chunk, offset)
       offset = read.offset
-      if (read.frame !== undefined) this.#options.onFrame(read.frame)
+      if (read.frame === undefined) continue
+      this.#progress += 1
+      this.#options.onFrame(read.frame)
     }
+  }
+
+  /** One coarse timer a stream instead of one a frame: where frames came meanwhile, it starts again. */
+  #awaitRest(): void {
+    const { frameMilliseconds = FRAME_MILLISECONDS } = this.#options
+    const progress = this.#progress
+    this.#slow = setTimeout(() => {
+      this.#slow = undefined
+      if (this.#decoder.idle || this.#settled) return
+      if (this.#progress !== progress || this.#paused) {
+        this.#awaitRest()
+        return
+      }
+      const message = `a frame was not whole ${frameMilliseconds} ms after it began`
+      this.abort(new SwarmError('FRAME_TOO_SLOW', message, { details: { milliseconds: frameMilliseconds } }))
+    }, frameMilliseconds)
+    this.#slow.unref()
   }
 
   readonly #onEnd = (): void => {
@@ -192,6 +221,8 @@ export class FrameStream {
   /** Reports the end and the close once nothing is left to deliver. */
   #finish(): void {
     if (this.#settled || !this.#remoteEnded || this.#held.length > 0 || this.#delivering) return
+    // A reset ends it too, and its own event says more.
+    if (this.stream.status === 'reset' || this.stream.status === 'aborted') return
     if (!this.#decoder.idle) {
       this.abort(new SwarmError('FRAME_TRUNCATED', 'the other side ended the stream in the middle of a frame'))
       return
@@ -213,6 +244,7 @@ export class FrameStream {
   #settle(error: Error | undefined): void {
     if (this.#settled) return
     this.#settled = true
+    clearTimeout(this.#slow)
     this.stream.removeEventListener('close', this.#onClose)
     this.stream.removeEventListener('end', this.#onEnd)
     this.stream.removeEventListener('message', this.#onMessage)

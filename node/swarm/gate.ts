@@ -1,6 +1,6 @@
 import type { ConnectionGater, PeerId } from '@libp2p/interface'
 import { abortable, deadline } from '../deadline.js'
-import type { SwarmError } from './errors.js'
+import { SwarmError } from './errors.js'
 
 /** A refused peer is neither dialled nor let in for this long: long enough against loops, short enough to fix a mistake. */
 const REFUSED_MILLISECONDS = 30_000
@@ -20,16 +20,18 @@ interface Refusal {
 /** Who has said hello, and who was refused. */
 export class Gate {
   readonly #now: () => number
+  readonly #isBanned: (peer: string) => boolean
   readonly #members = new Set<string>()
   readonly #refused = new Map<string, Refusal>()
   readonly #waiting = new Map<string, Set<Waiter>>()
 
-  constructor({ now }: { now: () => number }) {
+  constructor({ now, isBanned = () => false }: { now: () => number; isBanned?: (peer: string) => boolean }) {
     this.#now = now
+    this.#isBanned = isBanned
   }
 
   isMember(peer: string): boolean {
-    return this.#members.has(peer)
+    return this.#members.has(peer) && !this.#isBanned(peer)
   }
 
   admit(peer: string): void {
@@ -80,18 +82,20 @@ export class Gate {
 
   /** Why a peer is kept out now. */
   refusal(peer: string): SwarmError | undefined {
+    if (this.#isBanned(peer)) return banned(peer)
     const refusal = this.#refused.get(peer)
     if (refusal === undefined || refusal.until > this.#now()) return refusal?.error
     this.#refused.delete(peer)
     return undefined
   }
 
-  /** For libp2p: refused peers stay out; circuits are for members, at both ends. */
+  /** For libp2p: refused and banned peers stay out; circuits are for members, at both ends. */
   connectionGater(): ConnectionGater {
     const refused = (peer: PeerId): boolean => this.refusal(peer.toString()) !== undefined
     return {
       denyDialPeer: refused,
       denyInboundEncryptedConnection: refused,
+      denyOutboundEncryptedConnection: refused,
       // Who dials through a relay asks for the circuit together with its hello.
       denyInboundRelayReservation: source => this.#stranger(source),
       denyOutboundRelayedConnection: async (source, destination) =>
@@ -109,4 +113,9 @@ export class Gate {
   #wake(peer: string, error: SwarmError | undefined): void {
     for (const waiter of [...(this.#waiting.get(peer) ?? [])]) waiter(error)
   }
+}
+
+/** Why a banned peer is neither dialled nor let in. */
+export function banned(peer: string): SwarmError {
+  return new SwarmError('BANNED', `${peer} broke the rules too often and is banned for a while`, { details: { peer } })
 }

@@ -5,8 +5,10 @@ import { HELLO_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_HELLO_FRAME_BYTES } from '../../protocol/limits.js'
 import { deadline } from '../deadline.js'
 import { SwarmError } from './errors.js'
+import type { Trust } from '../trust/trust.js'
 import type { Gate } from './gate.js'
 import type { LogSink } from './libp2p-logger.js'
+import { limited } from './members-only.js'
 import { Strangers, type StrangerSettings } from './strangers.js'
 import { answer, request } from './wire.js'
 
@@ -18,6 +20,7 @@ const REFUSAL_MILLISECONDS = 1_000
 interface HelloParts {
   libp2p: Libp2p
   gate: Gate
+  trust: Pick<Trust, 'enter' | 'refuse'>
   logger: LogSink
   /** A peer of the same swarm is connected. */
   onMember: (peer: string) => void
@@ -58,7 +61,7 @@ export class Hello {
       maxFrameBytes: MAX_HELLO_FRAME_BYTES,
       milliseconds: HELLO_MILLISECONDS
     })
-    await libp2p.handle(HELLO_PROTOCOL, handler, { maxInboundStreams: 4 })
+    await libp2p.handle(HELLO_PROTOCOL, limited(this.#parts, handler, 'hello'), { maxInboundStreams: 4 })
   }
 
   stop(): void {
@@ -110,6 +113,7 @@ export class Hello {
     }
     const error = new SwarmError('WRONG_SWARM', `${peer} wants the swarm ${swarm}`, { details: { peer, swarm } })
     this.#refuse(peer, error)
+    this.#parts.trust.refuse('WRONG_SWARM')
     const close = setTimeout(() => void connection.close().catch(() => undefined), REFUSAL_MILLISECONDS)
     close.unref()
     const message = 'this node belongs to another swarm: check the invitation'

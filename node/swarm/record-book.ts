@@ -75,7 +75,7 @@ export class RecordBook {
   /**
    * Verifies an envelope and keeps it if it is newer.
    * @param owner - whose it must be; undefined for anybody's
-   * @throws SwarmError RECORD_INVALID, RECORD_EXPIRED, RECORD_STALE; ProtocolError
+   * @throws SwarmError RECORD_FORGED, RECORD_INVALID, RECORD_EXPIRED, RECORD_STALE; ProtocolError
    */
   async learn(envelope: Uint8Array, owner?: string): Promise<void> {
     const signature = signatureOf(envelope)
@@ -83,7 +83,7 @@ export class RecordBook {
     const verified = await openRecord(envelope, { swarm: this.#swarm, now: this.#parts.now() })
     const { peer, record } = verified
     if (owner !== undefined && peer !== owner) {
-      throw new SwarmError('RECORD_INVALID', `a record for ${owner} is signed by ${peer}`, { details: { owner, peer } })
+      throw new SwarmError('RECORD_FORGED', `a record for ${owner} is signed by ${peer}`, { details: { owner, peer } })
     }
     const present = this.#entries.get(peer)
     if (present !== undefined && record.sequence < present.record.sequence) {

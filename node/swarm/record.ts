@@ -60,7 +60,7 @@ function without({ latencies, models, ...rest }: NodeRecord): NodeRecord | undef
   return models.length > 0 ? { ...rest, models: models.slice(0, -1), latencies } : undefined
 }
 
-/** @throws SwarmError RECORD_INVALID, RECORD_EXPIRED; ProtocolError */
+/** @throws SwarmError RECORD_FORGED, RECORD_INVALID, RECORD_EXPIRED; ProtocolError */
 export async function openRecord(envelope: Uint8Array, rules: RecordRules): Promise<VerifiedRecord> {
   if (envelope.byteLength > MAX_NODE_RECORD_BYTES) {
     throw invalid(`an envelope of ${envelope.byteLength} bytes, the most are ${MAX_NODE_RECORD_BYTES}`)
@@ -82,7 +82,7 @@ async function certify(envelope: Uint8Array): Promise<RecordEnvelope> {
   try {
     return await RecordEnvelope.openAndCertify(envelope, NODE_RECORD_DOMAIN)
   } catch (cause) {
-    throw invalid('the signature does not hold', cause)
+    throw new SwarmError('RECORD_FORGED', 'a node record is refused: the signature does not hold', { cause })
   }
 }
 
@@ -99,6 +99,6 @@ function checkTimes(record: NodeRecord, now: number): void {
   }
 }
 
-function invalid(message: string, cause?: unknown): SwarmError {
-  return new SwarmError('RECORD_INVALID', `a node record is refused: ${message}`, { cause })
+function invalid(message: string): SwarmError {
+  return new SwarmError('RECORD_INVALID', `a node record is refused: ${message}`)
 }

@@ -8,9 +8,11 @@ import {
   encodeStatusRequest
 } from '../../protocol/status-reply.js'
 import { deadline } from '../deadline.js'
+import type { Trust } from '../trust/trust.js'
 import type { Clocks } from './clocks.js'
 import type { RecordBook } from './record-book.js'
 import type { RoundTrips } from './round-trips.js'
+import { reasonOf } from './stream-reasons.js'
 import { answer, request, type StreamHandler } from './wire.js'
 
 /** One question: two round trips and the verification of what comes. */
@@ -26,6 +28,7 @@ export interface StatusParts {
   book: RecordBook
   roundTrips: RoundTrips
   clocks: Clocks
+  trust: Pick<Trust, 'refuse'>
   /** This node's own envelope, fresh; undefined for one that only asks. */
   own: () => Promise<Uint8Array | undefined>
 }
@@ -45,7 +48,7 @@ export class StatusExchange {
         const peer = connection.remotePeer.toString()
         const { record, known: news } = decodeStatusRequest(bytes)
         if (record !== undefined) await this.#learnOwn(record, peer)
-        for (const envelope of news) await this.#learn(envelope)
+        for (const envelope of news) await this.#learn(envelope, peer)
         const known = within(this.#parts.book.envelopes(KNOWN_RECORDS, peer), KNOWN_BYTES)
         return encodeStatusReply({ record: await own(), known })
       },
@@ -72,22 +75,29 @@ export class StatusExchange {
     this.#parts.roundTrips.add(peer, (performance.now() - asked) / 1000)
     const reply = decodeStatusReply(bytes)
     await this.#learnOwn(reply.record, peer)
-    for (const envelope of reply.known) await this.#learn(envelope)
+    for (const envelope of reply.known) await this.#learn(envelope, peer)
   }
 
-  /** Somebody's bad record says nothing about who passed it on, and old ones are normal: nothing to report. */
-  async #learn(envelope: Uint8Array): Promise<void> {
-    await this.#parts.book.learn(envelope).catch(() => undefined)
+  /** Old ones are normal, and what another version does not take either; but who passes on has verified signatures. */
+  async #learn(envelope: Uint8Array, from: string): Promise<void> {
+    try {
+      await this.#parts.book.learn(envelope)
+    } catch (error) {
+      if (reasonOf(error) === 'FORGED_RECORD') this.#parts.trust.refuse('FORGED_RECORD', from)
+    }
   }
 
   /** What a peer signed a moment ago. */
   async #learnOwn(envelope: Uint8Array, peer: string): Promise<void> {
-    const { book, clocks } = this.#parts
+    const { book, clocks, trust } = this.#parts
     try {
       await book.learn(envelope, peer)
       clocks.right(peer)
     } catch (error) {
       clocks.refused(peer, error)
+      const reason = reasonOf(error)
+      // Another version may take what this one calls malformed.
+      if (reason !== undefined) trust.refuse(reason, reason === 'FORGED_RECORD' ? peer : undefined)
     }
   }
 }

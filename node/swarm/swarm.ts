@@ -11,7 +11,8 @@ import { Dialer, type ConnectOptions } from './dialer.js'
 import { DirectPaths } from './direct-paths.js'
 import { SwarmDirectory } from './directory.js'
 import { SwarmError } from './errors.js'
-import { Gate } from './gate.js'
+import { Trust } from '../trust/trust.js'
+import { banned, Gate } from './gate.js'
 import { Hello } from './hello.js'
 import type { Identity } from './identity.js'
 import { libp2pLogger, type LogSink } from './libp2p-logger.js'
@@ -26,6 +27,8 @@ import { RelayClient } from './relay-client.js'
 import { RoundTrips } from './round-trips.js'
 import { resolveSettings, type ResolvedSwarmSettings, type SwarmSettings } from './settings.js'
 import { StatusExchange } from './status.js'
+import type { Service } from '../trust/constants.js'
+import type { StreamHandler } from './wire.js'
 import type { Announcement, StreamHandlerOptions, Swarm } from './types.js'
 
 /** Streams of one protocol that one connection may have open here. */
@@ -42,6 +45,8 @@ const ROOM = 64
 interface SwarmNodeParts {
   identity: Identity
   logger: LogSink
+  /** By default its own, which nobody else asks. */
+  trust?: Trust
   /** Milliseconds since 1970. */
   now?: () => number
 }
@@ -66,6 +71,7 @@ export class SwarmNode implements Swarm {
   readonly #logger: LogSink
   readonly #now: () => number
   readonly #settings: ResolvedSwarmSettings
+  readonly #trust: Trust
   readonly #gate: Gate
   readonly #book: RecordBook
   readonly #status: StatusExchange
@@ -74,23 +80,25 @@ export class SwarmNode implements Swarm {
   readonly #publisher: Publisher
   readonly #toDht: Periodic
   readonly #dialer: Dialer
-  readonly #handlers = new Map<string, { handler: MemberHandler; maxInboundStreams: number }>()
+  readonly #handlers = new Map<string, { handler: MemberHandler; options: StreamHandlerOptions }>()
   #announcement: Announcement | undefined
   #network: Network | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ identity, logger, now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
+  constructor({ identity, logger, trust = new Trust(), now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
     this.#identity = identity
     this.#logger = logger
     this.#now = now
+    this.#trust = trust
     this.peer = identity.peer
     this.#settings = resolveSettings(settings)
     const { membership, agent, relay, clientOnly } = this.#settings
     const swarm = membership.id
     const roundTrips = new RoundTrips()
     this.#links = new Links(() => this.#network?.libp2p)
-    this.#gate = new Gate({ now })
+    const isBanned = (peer: string): boolean => trust.isBanned(peer)
+    this.#gate = new Gate({ now, isBanned })
     const isKept = (peer: string): boolean => peer === this.peer || this.#gate.isMember(peer)
     this.#book = new RecordBook({ now, onChange: news => this.#onRecord(news), isKept }, { swarm })
     this.#dht = new SwarmDht({ dht: () => this.#started().libp2p.services.dht, logger }, { swarm })
@@ -108,7 +116,7 @@ export class SwarmNode implements Swarm {
       clientOnly ? Promise.resolve(undefined) : this.#publisher.envelope()
     // Whoever runs a single command is told when the command fails for it.
     this.clocks = new Clocks({ warn: (facts, message) => (clientOnly ? undefined : logger.warn?.(facts, message)) })
-    this.#status = new StatusExchange({ book: this.#book, roundTrips, clocks: this.clocks, own })
+    this.#status = new StatusExchange({ book: this.#book, roundTrips, clocks: this.clocks, trust, own })
     this.#dialer = new Dialer({
       network: () => this.#started(),
       gate: this.#gate,
@@ -120,6 +128,7 @@ export class SwarmNode implements Swarm {
       ...{ self: this.peer, book: this.#book, roundTrips, links: this.#links, status: this.#status, dht: this.#dht },
       members: () => this.#members(),
       dial: (peer, signal) => this.#dialer.connect(peer, { signal }),
+      isBanned,
       ...{ now, logger }
     })
     this.#toDht = new Periodic(
@@ -182,7 +191,7 @@ export class SwarmNode implements Swarm {
 
   /** Streams of peers that have not said hello are reset; a fresh connection's wait a moment for it. */
   async handle(protocol: string, handler: MemberHandler, options: StreamHandlerOptions = {}): Promise<void> {
-    this.#handlers.set(protocol, { handler, maxInboundStreams: options.maxInboundStreams ?? MAX_INBOUND_STREAMS })
+    this.#handlers.set(protocol, { handler, options })
     if (this.#network !== undefined) await this.#register(this.#network, protocol)
   }
 
@@ -206,15 +215,15 @@ export class SwarmNode implements Swarm {
       ...{ swarm: membership.id, key: membership.key, privateKey: this.#identity.privateKey, agent, datastore },
       ...{ listen, announce, mdns, upnp, relay, dhtClient: clientOnly || listen.length === 0 },
       gater: this.#gate.connectionGater(),
-      validators: recordValidators(this.#book),
+      validators: recordValidators({ book: this.#book, trust: this.#trust }),
       selectors: recordSelectors(),
-      guard: handler => membersOnly({ gate: this.#gate, logger: this.#logger }, handler),
+      guard: handler => this.#membersOnly(handler, 'dht'),
       logger: libp2pLogger(this.#logger)
     })
     const { peer, sinks } = { peer: this.peer, sinks: { libp2p, logger: this.#logger } }
     const isMember = (other: string): boolean => this.#gate.isMember(other)
     const hello = new Hello(
-      { ...sinks, gate: this.#gate, onMember: other => void this.#met(other) },
+      { ...sinks, gate: this.#gate, trust: this.#trust, onMember: other => void this.#met(other) },
       { swarm: membership.id, agent }
     )
     const bootstrap = new Bootstrap(
@@ -238,10 +247,12 @@ export class SwarmNode implements Swarm {
     if (!this.#settings.clientOnly) {
       await this.handle(
         STATUS_PROTOCOL,
-        this.#status.handler(() => this.#publisher.envelope())
+        this.#status.handler(() => this.#publisher.envelope()),
+        { service: 'status' }
       )
     }
     for (const protocol of this.#handlers.keys()) await this.#register(network, protocol)
+    this.#trust.addEventListener('ban', this.#onBan)
     libp2p.addEventListener('self:peer:update', this.#onAddresses)
     libp2p.addEventListener('connection:open', this.#onConnection)
     libp2p.addEventListener('connection:close', this.#onConnection)
@@ -258,9 +269,13 @@ export class SwarmNode implements Swarm {
   async #register({ libp2p }: Network, protocol: string): Promise<void> {
     const entry = this.#handlers.get(protocol)
     if (entry === undefined) return
-    const handler = membersOnly({ gate: this.#gate, logger: this.#logger }, entry.handler)
-    const { maxInboundStreams } = entry
+    const { service, maxInboundStreams = MAX_INBOUND_STREAMS } = entry.options
+    const handler = this.#membersOnly(entry.handler, service)
     await libp2p.handle(protocol, handler, { maxInboundStreams, maxOutboundStreams: maxInboundStreams, force: true })
+  }
+
+  #membersOnly(handler: MemberHandler, service: Service | undefined): StreamHandler {
+    return membersOnly({ gate: this.#gate, trust: this.#trust, logger: this.#logger }, handler, service)
   }
 
   async #stop(): Promise<void> {
@@ -272,6 +287,7 @@ export class SwarmNode implements Swarm {
     await within(GOODBYE_MILLISECONDS, this.#sayGoodbye())
     const network = this.#network
     this.#network = undefined
+    this.#trust.removeEventListener('ban', this.#onBan)
     this.directory.stop()
     this.#publisher.stop()
     this.#toDht.stop()
@@ -327,6 +343,19 @@ export class SwarmNode implements Swarm {
 
   readonly #onAddresses = (): void => {
     if (!this.#settings.clientOnly) this.#publisher.changed()
+  }
+
+  /** In the next turn: the refusal that it is for goes out first. */
+  readonly #onBan = (event: Event): void => {
+    setImmediate(() => this.#expel((event as CustomEvent<string>).detail))
+  }
+
+  #expel(peer: string): void {
+    const error = banned(peer)
+    this.#gate.drop(peer, error)
+    const connections = this.#network?.libp2p.getConnections() ?? []
+    for (const connection of connections) if (connection.remotePeer.toString() === peer) connection.abort(error)
+    this.directory.changed()
   }
 
   readonly #onConnection = (): void => this.directory.changed()

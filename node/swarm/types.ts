@@ -1,4 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface'
+import type { Service } from '../trust/constants.js'
 import type { NodeRecord } from '../../protocol/node-record.js'
 
 export type { HeldModel, NodeRecord, ServedShard } from '../../protocol/node-record.js'
@@ -12,6 +13,8 @@ export interface NodeView {
   path: 'self' | 'direct' | 'relayed' | 'unconnected'
   /** Milliseconds since 1970 of the last answer or record. */
   seen: number
+  /** This node keeps the peer out for a while. */
+  banned?: boolean
 }
 
 /** Layers of a model that no known node serves. */
@@ -37,6 +40,8 @@ export type Announcement = Pick<NodeRecord, 'name' | 'state' | 'hardware' | 'mod
 export interface StreamHandlerOptions {
   /** Per connection. */
   maxInboundStreams?: number
+  /** Whose limits for one peer hold: what is above them is reset. Without it the handler keeps limits itself. */
+  service?: Service
 }
 
 export interface Swarm {

@@ -171,12 +171,15 @@ describe('the relay protocol', () => {
 })
 
 describe.each([PIECES_PROTOCOL, STATUS_PROTOCOL, HELLO_PROTOCOL])('%s', protocol => {
-  it('resets garbage and oversized frames', async () => {
-    for (const send of ['send', 'sendRaw'] as const) {
-      const conversation = await speak(0, protocol)
-      conversation[send](send === 'send' ? garbage : oversized)
-      expect(await conversation.end()).toEqual({ frames: [], reset: true })
-    }
+  it.each([
+    ['garbage', 'MALFORMED', 'send', garbage],
+    ['oversized frames', 'TOO_LARGE', 'sendRaw', oversized]
+  ] as const)('resets and counts %s', async (_what, reason, send, bytes) => {
+    const counted = (await refusals(0))[reason] ?? 0
+    const conversation = await speak(0, protocol)
+    conversation[send](bytes)
+    expect(await conversation.end()).toEqual({ frames: [], reset: true })
+    expect((await refusals(0))[reason]).toBe(counted + 1)
   })
 })
 

@@ -16,6 +16,12 @@ export async function processes(): Promise<ProcessLine[]> {
   })
 }
 
+/** Memory of a process that is in RAM now. */
+export async function residentBytes({ pid }: { pid: number }): Promise<number> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
+  return Number(stdout) * 1024
+}
+
 /** The engine's process of a node. @throws Error when it has none, or several */
 export async function engineOf(node: { pid: number }): Promise<number> {
   const found = (await processes()).filter(

@@ -1,16 +1,19 @@
+import { fromHex } from '../../protocol/bytes.js'
+import { flambeau } from '../../protocol/generated/messages.js'
 import { encodePiece, decodePiecesRequest } from '../../protocol/pieces.js'
 import { PIECES_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_PIECES_FRAME_BYTES, MAX_PIECES_REQUEST_BYTES } from '../../protocol/limits.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { buildManifest } from '../../node/models/manifest.js'
 import { ModelStore } from '../../node/models/store.js'
-import { createIdentity } from '../../node/swarm/identity.js'
+import { createIdentity, type Identity } from '../../node/swarm/identity.js'
 import type { Membership } from '../../node/swarm/membership.js'
 import { SwarmNode } from '../../node/swarm/swarm.js'
 import { serve } from '../../node/swarm/wire.js'
 import { temporaryFolder } from './temporary.js'
 
 const AGENT = 'flambeau/test'
+const HARDWARE = { backend: 'cpu', device: 'test', threads: 1, memoryBytes: 1e9 }
 
 /** A peer in the test's own process that is a member of a swarm of real nodes and says and does what the test wants. */
 export interface SwarmPeer extends AsyncDisposable {
@@ -19,13 +22,41 @@ export interface SwarmPeer extends AsyncDisposable {
 }
 
 /** @param membership of the swarm; its bootstrap addresses are dialled */
-export async function swarmPeer(membership: Membership): Promise<SwarmPeer> {
-  const identity = await createIdentity()
+export async function swarmPeer(membership: Membership, known?: Identity): Promise<SwarmPeer> {
+  const identity = known ?? (await createIdentity())
   const logger = { debug: () => undefined, trace: () => undefined, isLevelEnabled: () => false }
   const settings = { membership, agent: AGENT, listen: ['/ip4/0.0.0.0/tcp/0'], mdns: false, upnp: false }
   const swarm = new SwarmNode({ identity, logger }, settings)
   await swarm.start()
   return { swarm, peer: swarm.peer, [Symbol.asyncDispose]: async () => await swarm.stop() }
+}
+
+/** Without the limits that the codec keeps. */
+function anyPiece(hash: string, data: Uint8Array): Uint8Array {
+  return flambeau.Piece.encode({ hash: fromHex(hash), code: flambeau.StatusCode.OK, data }).finish()
+}
+
+/** A peer that offers models which are nothing but a hash, and answers whatever it is asked for with `data`. */
+export async function falseOffers(
+  membership: Membership,
+  manifests: readonly string[],
+  data: (manifest: string) => Uint8Array
+): Promise<SwarmPeer> {
+  const handler = serve(
+    async function* (requests) {
+      for await (const frame of requests) {
+        const { manifest, hashes } = decodePiecesRequest(frame)
+        for (const hash of hashes) yield await Promise.resolve(anyPiece(hash, data(manifest)))
+      }
+    },
+    { maxFrameBytes: 2 * MAX_PIECES_FRAME_BYTES, milliseconds: 120_000 }
+  )
+  const peer = await swarmPeer(membership)
+  await peer.swarm.handle(PIECES_PROTOCOL, handler)
+  const held = { architecture: 'llama', layers: 8, cuts: [4], pieces: [{ start: 0, end: 8 }], shards: [] }
+  const models = manifests.map((manifest, i) => ({ ...held, manifest, name: `false ${i}` }))
+  await peer.swarm.announce({ name: 'liar', state: 'online', hardware: HARDWARE, models })
+  return peer
 }
 
 /** What a holder does with a request for a piece: the right bytes, wrong ones, or nothing at all, ever. */
@@ -78,8 +109,7 @@ export async function pieceHolder(
   await peer.swarm.handle(PIECES_PROTOCOL, handler)
   const { architecture, layers } = manifest
   const held = { manifest: id, name, architecture, layers, cuts, pieces: [{ start: 0, end: layers }], shards: [] }
-  const hardware = { backend: 'cpu', device: 'test', threads: 1, memoryBytes: 1e9 }
-  await peer.swarm.announce({ name: 'holder', state: 'online', hardware, models: [held] })
+  await peer.swarm.announce({ name: 'holder', state: 'online', hardware: HARDWARE, models: [held] })
   return {
     ...peer,
     manifest: id,

@@ -23,6 +23,7 @@ export const STATUS: StatusView = {
   state: 'online',
   availability: { state: 'online', pauses: [], overruled: [] },
   peers: 2,
+  banned: 0,
   engine: { state: 'ready', backend: 'cpu', devices: [], restarts: 0, version: 'b1' },
   shards: [],
   tasks: [],

@@ -3,10 +3,11 @@ import { copyFile, open, readdir, readFile, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { pipe } from 'it-pipe'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { encodeManifest } from '../../../protocol/manifest.js'
+import { encodeManifest, type ManifestTensor } from '../../../protocol/manifest.js'
 import { decodePiecesRequest, encodePiece, type Piece } from '../../../protocol/pieces.js'
 import type { BadPiece } from '../../../node/models/fetch-pieces.js'
 import { readGguf } from '../../../node/models/gguf.js'
+import { sha256 } from '../../../node/models/hash.js'
 import { PieceFetcher, type RangeHolder } from '../../../node/models/piece-fetcher.js'
 import { rangeBytes } from '../../../node/models/sizes.js'
 import { ModelStore } from '../../../node/models/store.js'
@@ -61,6 +62,11 @@ function dishonest(answer: (hash: string, index: number) => Promise<Piece | unde
       writeTo(stream)
     )
   }
+}
+
+/** The tensor with a shape that its bytes do not have. */
+function shrunk(tensor: ManifestTensor): ManifestTensor {
+  return { ...tensor, dims: [1, ...tensor.dims.slice(1)] }
 }
 
 async function honestPiece(hash: string): Promise<Piece> {
@@ -159,6 +165,38 @@ describe('PieceFetcher', () => {
     expect(bad).toEqual([{ peer: 'liar', hash: expect.stringMatching(/^[0-9a-f]{64}$/) as string }])
     expect(network.opened.get('liar')).toBe(1)
     expect(asked).toBeGreaterThan(0)
+  })
+
+  it.each<[string, () => Uint8Array]>([
+    ['does not decode', () => Uint8Array.of(255, 255, 255)],
+    ['contradicts itself', () => encodeManifest({ ...shared.manifest, tensors: shared.manifest.tensors.map(shrunk) })]
+  ])('names whoever keeps a manifest that %s, although its hash is right', async (_, make) => {
+    const data = make()
+    const id = sha256(data)
+    network.handlers.set(
+      'liar',
+      dishonest(hash => Promise.resolve({ hash, code: 'OK', data }))
+    )
+    const bad: BadPiece[] = []
+    const fetching = fetcher().fetchManifest({ id, holders: () => whole('liar'), onBadPiece: piece => bad.push(piece) })
+    await expect(fetching).rejects.toThrow()
+    expect(bad).toEqual([{ peer: 'liar', hash: id, isLie: true }])
+    expect(store.list()).toEqual([])
+  })
+
+  it('takes a frame that is larger than the piece for a wrong one', async () => {
+    network.serve('honest', shared.store)
+    await fetcher().fetchHeader({ id: shared.id, holders: () => whole('honest') })
+    network.handlers.set(
+      'liar',
+      dishonest(hash => Promise.resolve({ hash, code: 'OK', data: new Uint8Array(2 * 1024 * 1024) }))
+    )
+    network.handlers.delete('honest')
+    const bad: BadPiece[] = []
+    const range = { start: 0, end: 8 }
+    const options = { id: shared.id, range, holders: () => whole('liar'), onBadPiece: (piece: BadPiece) => bad.push(piece) }
+    await expect(fetcher().fetchRange(options)).rejects.toMatchObject({ code: 'PIECES_UNAVAILABLE' })
+    expect(bad[0]).toMatchObject({ peer: 'liar' })
   })
 
   it.each<[string, (piece: Piece) => Piece]>([

@@ -5,6 +5,8 @@ import { MAX_PIECES_FRAME_BYTES } from '../../../protocol/limits.js'
 import { decodePiece, encodePiecesRequest, type Piece } from '../../../protocol/pieces.js'
 import { PieceServer } from '../../../node/models/piece-server.js'
 import { call, encoder, writeTo } from '../../../node/swarm/wire.js'
+import { PIECES_LIMITS } from '../../../node/trust/constants.js'
+import { Trust } from '../../../node/trust/trust.js'
 import { EMBER } from '../../support/models.js'
 import { temporaryFolder, type TemporaryFolder } from '../../support/temporary.js'
 import { waitFor } from '../../support/wait-for.js'
@@ -75,6 +77,25 @@ describe('PieceServer', () => {
     await Promise.all([first.served, second.served, other.served])
     const again = await connect(server, 'greedy')
     expect(await codes(again.stream)).toEqual(Array<string>(5).fill('OK'))
+  })
+
+  it('tells a peer that asks too often that it is busy, and counts it', async () => {
+    const trust = new Trust({ now: () => 0 })
+    for (let asked = 0; asked < PIECES_LIMITS.burst; asked++) trust.enter('greedy', 'pieces')?.[Symbol.dispose]()
+    const server = new PieceServer({ store: shared.store, trust })
+    const codes = async (peer: string): Promise<string[]> =>
+      (await ask((await connect(server, peer)).stream, hashes())).map(({ code }) => code)
+    expect(await codes('greedy')).toEqual(Array<string>(5).fill('BUSY'))
+    expect(await codes('modest')).toEqual(Array<string>(5).fill('OK'))
+    expect(trust.refused).toEqual({ TOO_MANY: 1 })
+  })
+
+  it('gives up on a stream without a whole request, and frees its place', async () => {
+    const server = new PieceServer(shared, { requestMilliseconds: 50, maxStreams: 1 })
+    const { stream, served } = await connect(server)
+    stream.send(Uint8Array.of(100, 1, 2)) // 100 bytes are promised
+    await expect(served).rejects.toMatchObject({ code: 'DEADLINE' })
+    expect(await ask((await connect(server)).stream, hashes())).toHaveLength(5)
   })
 
   it('resets a stream with a request that is none', async () => {

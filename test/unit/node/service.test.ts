@@ -58,7 +58,7 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    ...{ engine, shards, host, lifecycle, availability }
+    ...{ engine, shards, host, trust: host.trust, lifecycle, availability }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {

@@ -1,3 +1,5 @@
+import { painter } from '../../../cli/render/colour.js'
+import { peerLines } from '../../../cli/render/views.js'
 import { describe, expect, it } from 'vitest'
 import { modelViews, peerViews, shardViews } from '../../../node/views.js'
 import { LayerEngine } from '../pipeline/layer-engine.js'
@@ -19,6 +21,24 @@ describe('what the owner is shown', () => {
       { peer: 'c', roundTripMs: 20, shards: [] }
     ])
     expect(views[1]?.roundTripMs).toBeUndefined()
+  })
+
+  it('of peers: which are banned and for how long, also those of which nothing else is known', () => {
+    const views = peerViews(
+      [nodeView('a', []), nodeView('b', [])],
+      [
+        { peer: 'b', left: 90_000 },
+        { peer: 'c', left: 1_000 }
+      ]
+    )
+    expect(views.map(({ peer, state, bannedSeconds }) => [peer, state, bannedSeconds])).toEqual([
+      ['a', 'online', undefined],
+      ['b', 'banned', 90],
+      ['c', 'banned', 1]
+    ])
+    const [, known, unknown] = peerLines(views, painter({}, {})).slice(1)
+    expect(known).toMatch(/^node of b .* banned for 1 min 30 s /)
+    expect(unknown).toMatch(/^- .* banned for 1 s .* - /)
   })
 
   it('of models: whether they are complete, and what is missing', () => {

@@ -139,6 +139,13 @@ describe('a route', () => {
     expect(() => route(halves(), ['b'])).toThrow(expect.objectContaining({ code: 'NO_ROUTE' }))
   })
 
+  it('leaves out nodes that this node has banned', () => {
+    const nodes = halves().map(node => ({ ...node, banned: node.peer === 'b' }))
+    expect(() => route(nodes)).toThrow(expect.objectContaining({ code: 'INCOMPLETE_MODEL' }))
+    const spare = nodeView('c', [held({ shards: [shard(3, 6, { secondsPerLayer: 0.5 })] })])
+    expect(route([...nodes, spare]).map(({ peer }) => peer)).toEqual(['a', 'c'])
+  })
+
   it('takes a node that is only known from its record where the connected ones do not suffice', () => {
     expect(route(halves({ path: 'unconnected' })).map(({ peer }) => peer)).toEqual(['a', 'b'])
     const spare = nodeView('c', [held({ shards: [shard(3, 6, { secondsPerLayer: 0.5 })] })])

@@ -47,7 +47,7 @@ const atStage = (host: HostBench['host']): Promise<Stranger<StageReply>> =>
   stranger(far => serveStage(host)(far, connectionFrom('stranger')), decodeStageReply)
 
 const atRelay = (host: HostBench['host']): Promise<Stranger<RelayReply>> =>
-  stranger(far => serveRelay(host)(far), decodeRelayReply)
+  stranger(far => serveRelay(host)(far, connectionFrom('stranger')), decodeRelayReply)
 
 /** Length prefix and bytes. */
 const framed = (bytes: Uint8Array): Uint8Array => Uint8Array.of(bytes.length, ...bytes)
@@ -101,7 +101,7 @@ describe.each(['stage', 'relay'] as const)('the %s protocol against strangers', 
     stream.send(TRUNCATED)
     await stream.close()
     await served
-    expect(host.refused).toEqual({ MALFORMED: 1 })
+    expect(host.refused).toEqual({ TRUNCATED: 1 })
     await goesOn()
   })
 
@@ -126,6 +126,20 @@ describe.each(['stage', 'relay'] as const)('the %s protocol against strangers', 
     await served
     expect(faultsOf(replies)).toEqual(['MALFORMED'])
     expect(host.refused).toEqual({ MALFORMED: 1 })
+    await goesOn()
+  })
+
+  it('ends a stream whose frame drips in, and counts it', async () => {
+    const { host, goesOn } = await bench()
+    const serve = kind === 'stage' ? serveStage : serveRelay
+    const { stream, channel, served } = await stranger(
+      far => serve(host, { frameMilliseconds: 50 })(far, connectionFrom('stranger')),
+      frame => frame
+    )
+    stream.send(TRUNCATED)
+    await served
+    expect(await channel.closed).toBeInstanceOf(Error)
+    expect(host.refused).toEqual({ SLOW_WRITER: 1 })
     await goesOn()
   })
 
@@ -213,7 +227,7 @@ describe('the stage protocol', () => {
       await settled()
     }
     await served
-    expect([host.sessions, host.refused]).toEqual([1, {}])
+    expect([host.sessions, host.refused]).toEqual([1, { SLOW_READER: 1 }])
     await goesOn()
   })
 })

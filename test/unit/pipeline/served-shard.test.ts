@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import type { EngineStep } from '../../../node/engine/types.js'
-import { ServedShard, type Lease } from '../../../node/pipeline/served-shard.js'
+import { ServedShard, type Lease, type ServedShardFacts } from '../../../node/pipeline/served-shard.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
+import { WaitingBytes } from '../../../node/trust/bytes.js'
 import { LayerEngine } from './layer-engine.js'
 import { settled, WANT_NOTHING } from './sessions.js'
 import { LAYERS, MANIFEST } from './toy-mesh.js'
@@ -12,14 +13,28 @@ const FILE = { file: 'toy', architecture: 'toy', start: 0, end: 3, layers: LAYER
 const OFFER = { manifest: MANIFEST, file: FILE }
 const STEP = { position: 0, rows: 1, tokens: Uint32Array.of(1), leave: 3, dtype: 'f16' as const, want: WANT_NOTHING }
 
-async function served(): Promise<{ engine: LayerEngine; shard: ServedShard }> {
+async function served(): Promise<{ engine: LayerEngine; shard: ServedShard; facts: ServedShardFacts }> {
   const engine = new LayerEngine()
   const loaded = await engine.load(FILE, SETTINGS)
   const facts = { manifest: MANIFEST, range: { start: 0, end: 3 }, layers: LAYERS, loaded }
-  return { engine, shard: new ServedShard({ engine }, facts) }
+  return { engine, facts, shard: new ServedShard({ engine }, facts) }
 }
 
 describe('ServedShard', () => {
+  it('lets a bounded number of bytes of one peer wait for the engine', async () => {
+    const { engine, facts } = await served()
+    const shard = new ServedShard({ engine, waiting: new WaitingBytes({ most: 8 }) }, facts)
+    const [mine, also, other] = [shard.reserve(4, 'a'), shard.reserve(4, 'a'), shard.reserve(4, 'b')]
+    const gate = Promise.withResolvers<undefined>()
+    engine.beforeStep = () => gate.promise
+    const first = mine.step({ ...STEP, rows: 2, tokens: Uint32Array.of(1, 2) })
+    await expect(also.step(STEP)).rejects.toMatchObject({ code: 'QUEUE_FULL' })
+    const others = other.step(STEP)
+    gate.resolve(undefined)
+    await Promise.all([first, others])
+    await also.step(STEP)
+  })
+
   it('never leases one sequence twice at a time, nor more positions than it has', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 30 }), async wishes => {

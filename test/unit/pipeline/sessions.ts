@@ -3,6 +3,7 @@ import type { Link, NextStage, Open, StageReply } from '../../../protocol/stage.
 import type { Step, Want } from '../../../protocol/step.js'
 import type { HiddenStateSink, RelayHandlers } from '../../../node/pipeline/relay-link.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
+import { Trust } from '../../../node/trust/trust.js'
 import { StageHost, type StagePort } from '../../../node/pipeline/stage-host.js'
 import { LayerEngine, WIDTH } from './layer-engine.js'
 import { LAYERS, MANIFEST } from './toy-mesh.js'
@@ -41,6 +42,7 @@ export interface HostBench {
   shards: ShardRegistry
   host: StageHost
   clock: { now: number }
+  trust: Trust
   relays: { target: NextStage; sent: Step[]; closed: boolean; lose: (error: Error) => void; replayed: () => void }[]
   /** Throw here to be unreachable. */
   beforeRelay: { run: () => unknown }
@@ -51,9 +53,9 @@ export async function hostBench(
   settings = { context: 256, sequences: 4, batch: 64 }
 ): Promise<HostBench> {
   const engine = new LayerEngine()
-  const shards = new ShardRegistry({ engine }, settings)
   const relays: HostBench['relays'] = []
   const clock = { now: 1_000 }
+  const shards = new ShardRegistry({ engine, now: () => clock.now }, settings)
   const beforeRelay: HostBench['beforeRelay'] = { run: () => undefined }
   const openRelay = async (target: NextStage, { onLost, onReplayed }: RelayHandlers): Promise<HiddenStateSink> => {
     await beforeRelay.run()
@@ -61,11 +63,13 @@ export async function hostBench(
     relays.push(relay)
     return { send: step => relay.sent.push(step), close: () => (relay.closed = true) }
   }
-  const host = new StageHost({ shards, openRelay, now: () => clock.now })
+  const trust = new Trust({ now: () => clock.now }, { self: 'self' })
+  const isStage = (peer: string): boolean => peer.startsWith('stage')
+  const host = new StageHost({ shards, openRelay, trust, self: 'self', isStage, now: () => clock.now })
   await shards.serve({ manifest: MANIFEST, file: { file: 'toy', architecture: 'toy', ...range, layers: LAYERS } })
   engine.steps.length = 0
   engine.released.length = 0
-  return { engine, shards, host, clock, relays, beforeRelay }
+  return { engine, shards, host, clock, trust, relays, beforeRelay }
 }
 
 export interface Origin {

@@ -112,6 +112,13 @@ describe('StageHost', () => {
     expect(other.faults).toEqual([])
   })
 
+  it("does not bound the owner's sessions by what one peer may have", async () => {
+    const { host } = await hostBench(undefined, MANY)
+    const own = Array.from({ length: MAX_SESSIONS_PER_PEER + 1 }, () => connect(host, 'self'))
+    for (const { port } of own) port.receive({ type: 'open', open: open({ context: 1 }) })
+    expect(own.flatMap(({ faults }) => faults)).toEqual([])
+  })
+
   it('bounds the sessions of all peers together', async () => {
     const { host } = await hostBench(undefined, MANY)
     for (let n = 0; n < MAX_SESSIONS; n++) {

@@ -261,16 +261,16 @@ describe('the secret of a session', () => {
     const opening = open()
     port.receive({ type: 'open', open: opening })
     const { session, secret } = opening
-    expect(host.admit(session, secret).id).toBe(session)
+    expect(host.admit(session, secret, 'stage').id).toBe(session)
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), guess => {
         fc.pre(Buffer.compare(guess, secret) !== 0)
-        expect(refusalOf(() => host.admit(session, guess))).toBe('UNAUTHORIZED')
+        expect(refusalOf(() => host.admit(session, guess, 'stage'))).toBe('UNAUTHORIZED')
       })
     )
-    expect(refusalOf(() => host.admit('ff'.repeat(16), secret))).toBe('UNKNOWN_SESSION')
+    expect(refusalOf(() => host.admit('ff'.repeat(16), secret, 'stage'))).toBe('UNKNOWN_SESSION')
     port.close()
-    expect(refusalOf(() => host.admit(session, secret))).toBe('UNKNOWN_SESSION')
+    expect(refusalOf(() => host.admit(session, secret, 'stage'))).toBe('UNKNOWN_SESSION')
   })
 })
 

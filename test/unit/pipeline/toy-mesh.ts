@@ -182,8 +182,8 @@ export class ToyMesh {
         const { host } = this.node(to)
         const [near, far] = await yamuxPair()
         this.streams.push({ from, to, protocol, near, far })
-        if (protocol === RELAY_PROTOCOL) void serveRelay(host)(far)
-        else void serveStage(host)(far, connectionFrom(from))
+        const serve = protocol === RELAY_PROTOCOL ? serveRelay : serveStage
+        void serve(host)(far, connectionFrom(from))
         return near
       }
     }

@@ -6,6 +6,7 @@ import { layerKeys, SwarmDht } from '../../../node/swarm/dht.js'
 import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
 import { libp2pLogger } from '../../../node/swarm/libp2p-logger.js'
 import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
+import { Trust } from '../../../node/trust/trust.js'
 import { RecordBook } from '../../../node/swarm/record-book.js'
 import type { HeldModel } from '../../../protocol/node-record.js'
 import { silent } from './nodes.js'
@@ -31,7 +32,12 @@ async function startDht(bootstrap?: DhtNode): Promise<DhtNode> {
   const libp2p = await createSwarmLibp2p({
     ...{ swarm: SWARM, key: undefined, privateKey: identity.privateKey, agent: 'flambeau/test' },
     ...{ listen: ['/ip4/127.0.0.1/tcp/0'], announce: [], mdns: false, upnp: false, relay: false, dhtClient: false },
-    ...{ gater: {}, validators: recordValidators(book), selectors: recordSelectors(), datastore: undefined },
+    ...{
+      gater: {},
+      validators: recordValidators({ book, trust: new Trust() }),
+      selectors: recordSelectors(),
+      datastore: undefined
+    },
     guard: handler => handler,
     logger: libp2pLogger(silent)
   })

@@ -1,7 +1,7 @@
-import type { Stream } from '@libp2p/interface'
+import { StreamMessageEvent, type Stream } from '@libp2p/interface'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { deadline } from '../../../node/deadline.js'
-import { drained, frames, type FrameStream } from '../../../node/swarm/frame-stream.js'
+import { drained, frames, type FrameStream, type FrameStreamOptions } from '../../../node/swarm/frame-stream.js'
 import { yamuxPair } from './stream-pair.js'
 
 const MIB = 1024 * 1024
@@ -21,10 +21,11 @@ async function pair(): Promise<[Stream, Stream]> {
   return streams
 }
 
-function record(stream: Stream, maxFrameBytes = MAX): [FrameStream, Recorded] {
+function record(stream: Stream, options: Partial<FrameStreamOptions> = {}): [FrameStream, Recorded] {
   const seen: Recorded = { frames: [], ends: 0, closes: [] }
   const framed = frames(stream, {
-    maxFrameBytes,
+    maxFrameBytes: MAX,
+    ...options,
     onFrame: frame => seen.frames.push(frame),
     onEnd: () => (seen.ends += 1),
     onClose: error => seen.closes.push(error)
@@ -190,8 +191,8 @@ describe('FrameStream', () => {
 
   it('refuses to send a frame above the limit and stays usable', async () => {
     const [a, b] = await pair()
-    const [near] = record(a, 100)
-    const [, seen] = record(b, 100)
+    const [near] = record(a, { maxFrameBytes: 100 })
+    const [, seen] = record(b, { maxFrameBytes: 100 })
     expect(() => near.send(filled(101, 1))).toThrow(expect.objectContaining({ code: 'FRAME_TOO_LARGE' }) as Error)
     near.send(filled(100, 1))
     await vi.waitFor(() => expect(seen.frames).toHaveLength(1))
@@ -199,8 +200,8 @@ describe('FrameStream', () => {
 
   it('aborts both ends when a frame above the limit arrives', async () => {
     const [a, b] = await pair()
-    const [near] = record(a, 1000)
-    const [far, seen] = record(b, 100)
+    const [near] = record(a, { maxFrameBytes: 1000 })
+    const [far, seen] = record(b, { maxFrameBytes: 100 })
     near.send(filled(101, 1))
     expect(await far.closed).toMatchObject({ code: 'FRAME_TOO_LARGE' })
     expect(await near.closed).toMatchObject({ name: 'StreamResetError' })
@@ -295,5 +296,73 @@ describe('FrameStream', () => {
     const dying = near.drained()
     far.abort(new Error('bye'))
     await expect(dying).rejects.toMatchObject({ name: 'StreamResetError' })
+  })
+})
+
+describe('a frame that drips in', () => {
+  const LIMIT = 1_000
+
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  /** A reader whose stream delivers at once what it is given; time stands still. */
+  async function dripping() {
+    const [, stream] = await pair()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const [reader, seen] = record(stream, { frameMilliseconds: LIMIT })
+    const drip = (...bytes: number[]): void => {
+      stream.dispatchEvent(new StreamMessageEvent(Uint8Array.from(bytes)))
+    }
+    return { reader, seen, drip }
+  }
+
+  it('ends the stream when it is not whole in time, however steadily it drips', async () => {
+    const { seen, drip } = await dripping()
+    drip(100)
+    for (let i = 0; i < 9; i++) {
+      vi.advanceTimersByTime(LIMIT / 10)
+      drip(i)
+    }
+    expect(seen.closes).toEqual([])
+    vi.advanceTimersByTime(LIMIT / 10)
+    expect(seen.closes).toMatchObject([{ code: 'FRAME_TOO_SLOW' }])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('is whole in time, and the next one has its own', async () => {
+    const { seen, drip } = await dripping()
+    drip(2, 1)
+    vi.advanceTimersByTime(LIMIT - 1)
+    drip(1, 3, 2)
+    vi.advanceTimersByTime(LIMIT - 1)
+    drip(2, 2)
+    expect(seen).toMatchObject({ frames: [filled(2, 1), filled(3, 2)], closes: [] })
+    vi.advanceTimersByTime(10 * LIMIT)
+    expect(seen.closes).toEqual([])
+  })
+
+  it('has one timer, which rests while nothing is half done', async () => {
+    const { drip } = await dripping()
+    drip(1, 1)
+    for (let i = 0; i < 20; i++) drip(2, 1, 1)
+    expect(vi.getTimerCount()).toBe(0)
+    drip(1)
+    for (let i = 0; i < 20; i++) drip(1, 1)
+    expect(vi.getTimerCount()).toBe(1)
+    drip(1)
+    vi.advanceTimersByTime(2 * LIMIT)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('may take as long as the reader pauses', async () => {
+    const { reader, seen, drip } = await dripping()
+    drip(2, 1)
+    reader.pause()
+    vi.advanceTimersByTime(5 * LIMIT)
+    expect(seen.closes).toEqual([])
+    reader.resume()
+    drip(1)
+    expect(seen.frames).toEqual([filled(2, 1)])
   })
 })

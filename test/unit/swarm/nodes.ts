@@ -3,6 +3,7 @@ import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
 import type { LogSink } from '../../../node/swarm/libp2p-logger.js'
 import { createMembership, type Membership } from '../../../node/swarm/membership.js'
 import { SwarmNode, type SwarmSettings } from '../../../node/swarm/swarm.js'
+import { Trust } from '../../../node/trust/trust.js'
 import type { Announcement } from '../../../node/swarm/types.js'
 
 export const silent: LogSink = { debug: () => undefined, trace: () => undefined, isLevelEnabled: () => false }
@@ -24,15 +25,16 @@ export interface NodeOptions extends Partial<SwarmSettings> {
   identity?: Identity
   logger?: LogSink
   now?: () => number
+  trust?: Trust
 }
 
 /** A node on 127.0.0.1, any port, stopped after the test; not started. */
 export async function createNode(
   membership: Membership,
-  { identity, logger = silent, now = Date.now, ...settings }: NodeOptions = {}
+  { identity, logger = silent, now = Date.now, trust = new Trust(), ...settings }: NodeOptions = {}
 ): Promise<SwarmNode> {
   const node = new SwarmNode(
-    { identity: identity ?? (await createIdentity()), logger, now },
+    { identity: identity ?? (await createIdentity()), logger, now, trust },
     { membership, agent: 'flambeau/test', listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false, ...settings }
   )
   started.push(node)

@@ -35,7 +35,7 @@ describe('RecordBook', () => {
   it('refuses a record that is signed by somebody else than its owner', async () => {
     const { book } = createBook()
     const owner = await createIdentity()
-    await expect(book.learn(await envelope(), owner.peer)).rejects.toMatchObject({ code: 'RECORD_INVALID' })
+    await expect(book.learn(await envelope(), owner.peer)).rejects.toMatchObject({ code: 'RECORD_FORGED' })
     await expect(book.learn(await envelope({}, owner), owner.peer)).resolves.toBeUndefined()
     expect(book.entries().map(({ peer }) => peer)).toEqual([owner.peer])
   })

@@ -39,7 +39,7 @@ describe('openRecord', () => {
   it('refuses arbitrary bytes', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async bytes => {
-        await expect(openRecord(bytes, rules)).rejects.toMatchObject({ code: 'RECORD_INVALID' })
+        await expect(openRecord(bytes, rules)).rejects.toMatchObject({ code: 'RECORD_FORGED' })
       })
     )
   })
@@ -52,15 +52,15 @@ describe('openRecord', () => {
   it('refuses what was signed for another purpose', async () => {
     const { privateKey } = await createIdentity()
     const payload = encodeNodeRecord(nodeRecord())
-    for (const [domain, codec] of [
-      ['libp2p-peer-record', '/flambeau/node-record/1'],
-      ['flambeau-node', '/flambeau/other/1']
+    for (const [domain, codec, refusal] of [
+      ['libp2p-peer-record', '/flambeau/node-record/1', 'RECORD_FORGED'],
+      ['flambeau-node', '/flambeau/other/1', 'RECORD_INVALID']
     ] as const) {
       const sealed = await RecordEnvelope.seal(
         { domain, codec: new TextEncoder().encode(codec), marshal: () => payload, equals: () => false },
         privateKey
       )
-      await expect(openRecord(sealed.marshal(), rules)).rejects.toMatchObject({ code: 'RECORD_INVALID' })
+      await expect(openRecord(sealed.marshal(), rules)).rejects.toMatchObject({ code: refusal })
     }
   })
 

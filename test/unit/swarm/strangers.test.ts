@@ -1,6 +1,7 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Trust } from '../../../node/trust/trust.js'
 import { Gate } from '../../../node/swarm/gate.js'
 import { Hello } from '../../../node/swarm/hello.js'
 import { createIdentity } from '../../../node/swarm/identity.js'
@@ -81,7 +82,8 @@ describe('Hello', () => {
     })
     started.push(libp2p)
     if (swarm !== undefined) {
-      const parts = { libp2p, gate: new Gate({ now: Date.now }), logger: silent, onMember: () => undefined }
+      const gate = new Gate({ now: Date.now })
+      const parts = { libp2p, gate, trust: new Trust(), logger: silent, onMember: () => undefined }
       await new Hello(parts, { swarm, agent: 'test/1.0.0', strangers: { milliseconds: 500 } }).start()
     }
     await libp2p.start()
