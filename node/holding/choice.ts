@@ -1,10 +1,11 @@
 /** Which layers of a model this node should hold. Pure. */
 import type { LayerRange, StoredModel } from '../models/types.js'
+import { bytesOfRange } from '../scheduler/fit.js'
 import { choosePlacement } from '../scheduler/placement.js'
 import type { PlacementRequest } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
 import { HoldingError } from './errors.js'
-import { bytesOfRange, type Footprint } from './footprint.js'
+import type { Footprint } from './footprint.js'
 
 /** Layers a second of a node that nobody has measured: counts as one node like the others. */
 const UNMEASURED = 1_000
@@ -34,7 +35,8 @@ export function chooseRange(input: ChoiceInput): LayerRange {
     cuts: model.manifest.cuts,
     memoryBytes,
     layersPerSecond: input.layersPerSecond ?? served[0]?.layersPerSecond ?? UNMEASURED,
-    served
+    served,
+    claims: []
   })
   if (placement.kind === 'range') return { start: placement.start, end: placement.end }
   throw tooSmall(input, 'its smallest range of layers', placement.neededBytes)

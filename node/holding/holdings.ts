@@ -10,7 +10,8 @@ import type { Directory } from '../swarm/types.js'
 import { chooseRange } from './choice.js'
 import { HoldingError } from './errors.js'
 import type { MemoryBudget } from './memory-budget.js'
-import { bytesOfRange, footprint, type Footprint } from './footprint.js'
+import { bytesOfRange } from '../scheduler/fit.js'
+import { footprint, type Footprint } from './footprint.js'
 import type { ModelLibrary } from './library.js'
 
 /** After a change in the directory, changes that follow at once are looked at together. */

@@ -1,0 +1,139 @@
+import type { LayerRange } from '../../protocol/manifest.js'
+import { chained } from './chain.js'
+import { afterClaims, staying } from './claims.js'
+import { missingLayers } from './coverage.js'
+import { rangesThatFit } from './fit.js'
+import { firstMove, fitBeside, planWidth } from './plan.js'
+import { addRate, compareLists, layerRates, slowest, usableRates } from './throughput.js'
+import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
+
+/**
+ * A move must raise the throughput of the slowest layer to this many times what it is: fetching and loading a range costs
+ * the swarm more than a few percent are worth, and speeds are measured no better than that.
+ */
+export const MOVE_GAIN = 1.05
+
+/** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
+const LOOK_SECONDS = 300
+/** Parts of it by which a look comes earlier or later: nodes that started together do not look together. */
+const LOOK_JITTER = 0.5
+/**
+ * A claim waits so long before anything is fetched for it: everybody hears of it meanwhile, and it of theirs. Two rounds
+ * of the directory, give or take.
+ */
+export const SETTLE_SECONDS = 30
+
+/** Seconds until a node looks again, by a random number in [0, 1). */
+export function lookAgainAfter(random: number): number {
+  return LOOK_SECONDS * (1 - LOOK_JITTER + 2 * LOOK_JITTER * random)
+}
+
+/**
+ * Whether a node that serves `range` should serve other layers instead: those that raise the throughput of the slowest
+ * layer most, where that is by `MOVE_GAIN` at least, or those that close a hole. Never
+ *
+ * - when a layer of `range`, or a complete chain, would be lost, at the end or meanwhile, with only those counted who
+ *   stay where they are;
+ * - to layers that somebody else has claimed.
+ *
+ * Every move raises the minimum or closes a hole, so a swarm whose nodes neither come nor go ends up where nobody moves.
+ */
+export function rebalance(request: RebalanceRequest): Rebalance {
+  const now = situationOf(request)
+  if (now.slowest > 0 && isSmall(request)) return planned(request, now)
+  const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
+  let best: { range: LayerRange; merit: number[] } | undefined
+  for (const range of options) {
+    if (!mayHelp(request, now, range)) continue
+    const merit = gain(request, now, range)
+    if (merit === undefined || !mayLeave(request, range)) continue
+    if (best === undefined || compareLists(merit, best.merit) > 0) best = { range, merit }
+  }
+  return best === undefined ? { kind: 'stay' } : { kind: 'move', ...best.range }
+}
+
+/** Whether all ways of moving several nodes can be looked at; not while somebody moves. */
+function isSmall(request: RebalanceRequest): boolean {
+  return request.claims.length === 0 && planWidth(request, [...request.served, own(request, request.range)]) > 0
+}
+
+function planned(request: RebalanceRequest, now: Situation): Rebalance {
+  const nodes = [...request.served, own(request, request.range)]
+  const move = firstMove(request, nodes, { goal: moves => now.slowest * MOVE_GAIN ** moves })
+  return move?.peer === request.peer ? { kind: 'move', ...move.range } : { kind: 'stay' }
+}
+
+interface Situation {
+  /** Where others will be once their claims are kept. */
+  others: readonly PlacedShard[]
+  /** Tokens per second of each layer without this node, whether routes can use them or not. */
+  rates: number[]
+  /** Of the slowest layer, with this node; 0 where there is no complete chain. */
+  slowest: number
+  missing: number
+}
+
+function situationOf(request: RebalanceRequest): Situation {
+  const { layers } = request
+  const others = afterClaims(request)
+  const planned = [...others, own(request, request.range)]
+  return {
+    others,
+    rates: layerRates(layers, others),
+    slowest: slowest(usableRates(layers, planned)),
+    missing: countLayers(missingLayers(layers, planned))
+  }
+}
+
+/** Whether nobody else is about to serve any of these layers. */
+function isFree({ claims, range }: RebalanceRequest, { start, end }: LayerRange): boolean {
+  if (start === range.start && end === range.end) return false
+  return claims.every(claim => claim.end <= start || end <= claim.start)
+}
+
+/** A quick look that ignores chaining, which can only lower rates: most ranges need no closer one. */
+function mayHelp({ layersPerSecond }: RebalanceRequest, now: Situation, range: LayerRange): boolean {
+  const rates = addRate([...now.rates], { ...range, layersPerSecond })
+  if (now.slowest > 0) return slowest(rates) >= now.slowest * MOVE_GAIN
+  return rates.filter(rate => rate === 0).length <= now.missing
+}
+
+/** How good the swarm would be, most important first; undefined where that is not worth a move. */
+function gain(request: RebalanceRequest, now: Situation, range: LayerRange): number[] | undefined {
+  const { layers } = request
+  const after = [...now.others, own(request, range)]
+  const usable = usableRates(layers, after)
+  if (now.slowest > 0) {
+    return slowest(usable) >= now.slowest * MOVE_GAIN ? usable.sort((a, b) => a - b) : undefined
+  }
+  const missing = countLayers(missingLayers(layers, after))
+  const closes = missing < now.missing || slowest(usable) > 0
+  return closes ? [-missing, ...usable.sort((a, b) => a - b)] : undefined
+}
+
+/**
+ * Whether nothing is lost when this node leaves its layers for others: before it serves those, unless both fit its memory.
+ * Peers that have claimed other layers are leaving too, and do not count.
+ */
+export function mayLeave(request: RebalanceRequest, range: LayerRange): boolean {
+  const { layers, memoryBytes } = request
+  const isBeside = fitBeside(request, { ...request.range, memoryBytes }, range)
+  const left = [...staying(request), ...(isBeside ? [own(request, range)] : [])]
+  const lost = missingLayers(layers, left).some(
+    ({ start, end }) => start < request.range.end && request.range.start < end
+  )
+  if (lost) return false
+  return isComplete(layers, left) || !isComplete(layers, [...request.served, own(request, request.range)])
+}
+
+function own({ peer, layersPerSecond, memoryBytes }: RebalanceRequest, { start, end }: LayerRange): PlacedNode {
+  return { peer, start, end, layersPerSecond, memoryBytes }
+}
+
+function isComplete(layers: number, shards: readonly PlacedShard[]): boolean {
+  return chained(layers, shards).size > 0
+}
+
+function countLayers(ranges: readonly LayerRange[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start, 0)
+}
