@@ -10,9 +10,13 @@ import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
 import { Holdings } from './holding/holdings.js'
+import { Intents } from './holding/intents.js'
 import { MemoryBudget } from './holding/memory-budget.js'
 import { ModelLibrary } from './holding/library.js'
+import { Rebalancer } from './holding/rebalancer.js'
+import { ShardLoader } from './holding/shard-loader.js'
 import { Sharer } from './holding/share.js'
+import { Tasks } from './holding/tasks.js'
 import { prepareHome, type Home } from './home.js'
 import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
@@ -74,7 +78,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store }).handle)
   const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.
-  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.holdings])
+  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.holdings, parts.rebalancer])
 }
 
 /** A node for the length of one command: it asks, and serves nothing. */
@@ -168,11 +172,18 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   const shards = new ShardRegistry({ engine }, { context, sequences, batch })
   const host = new StageHost({ shards, openRelay: async (target, onLost) => openRelay({ swarm }, target, onLost), now })
   const library = new ModelLibrary({ store, directory, swarm, logger })
+  const intents = new Intents()
+  const tasks = new Tasks({ logger })
+  const loader = new ShardLoader({ store, shards, library, tasks }, { context })
   const holdings = new Holdings(
-    { store, shards, library, directory, memory, logger },
-    { models: config.share.models, layers: config.share.layers, context }
+    { store, shards, loader, intents, directory, memory, logger },
+    { models: config.share.models, layers: config.share.layers }
   )
-  const announcer = new Announcer({ swarm, store, shards }, () => ({
+  const rebalancer = new Rebalancer(
+    { holdings, loader, shards, store, directory, intents, memory, logger },
+    { peer: () => swarm.peer, random: Math.random }
+  )
+  const announcer = new Announcer({ swarm, store, shards, intents }, () => ({
     name: config.name,
     state: 'online',
     hardware: {
@@ -209,6 +220,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     engine,
     shards,
     holdings,
+    tasks,
     memory,
     announcer,
     host,
@@ -220,5 +232,5 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }
   }
-  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, announcer, service } }
+  return { run, parts: { store, engine, tokenizers, swarm, shards, host, holdings, rebalancer, announcer, service } }
 }

@@ -15,6 +15,7 @@ import type { Engine } from './engine/types.js'
 import { abortable } from './deadline.js'
 import type { Announcer } from './holding/announcer.js'
 import type { Holdings } from './holding/holdings.js'
+import type { Tasks } from './holding/tasks.js'
 import type { MemoryBudget } from './holding/memory-budget.js'
 import type { Sharer } from './holding/share.js'
 import type { Home } from './home.js'
@@ -42,6 +43,7 @@ export interface NodeServiceParts {
   engine: Engine
   shards: ShardRegistry
   holdings: Holdings
+  tasks: Tasks
   memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
   host: StageHost
@@ -62,7 +64,7 @@ export class NodeService implements ControlService {
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, memory, host, origin, store, lifecycle } =
+    const { home, config, membership, swarm, engine, shards, holdings, tasks, memory, host, origin, store, lifecycle } =
       this.#parts
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
@@ -85,7 +87,7 @@ export class NodeService implements ControlService {
         version: engine.info?.version
       },
       shards: shardViews(shards.list(), names),
-      tasks: [...holdings.tasks],
+      tasks: [...tasks.list()],
       sessions: { served: host.sessions, origin: origin.answering },
       refused: host.refused,
       memoryBytes: memory.bytes,

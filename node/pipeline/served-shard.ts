@@ -41,6 +41,7 @@ export class ServedShard {
   #reserved = 0
   #secondsPerLayer = 0
   #queue = 0
+  #idle: PromiseWithResolvers<undefined> | undefined
 
   constructor({ engine }: { engine: Engine }, facts: ServedShardFacts) {
     this.#engine = engine
@@ -50,6 +51,11 @@ export class ServedShard {
 
   get sessions(): number {
     return this.facts.loaded.sequences - this.#free.length
+  }
+
+  /** Resolves when it has no session. */
+  async idle(): Promise<void> {
+    if (this.sessions > 0) await (this.#idle ??= Promise.withResolvers<undefined>()).promise
   }
 
   get freeSessions(): number {
@@ -124,6 +130,10 @@ export class ServedShard {
       this.#reserved -= context
       this.#free.push(sequence)
       freed.resolve(undefined)
+      if (this.sessions === 0) {
+        this.#idle?.resolve(undefined)
+        this.#idle = undefined
+      }
     }
     const requireHeld = (): void => {
       if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')

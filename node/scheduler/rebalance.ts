@@ -3,7 +3,7 @@ import { chained } from './chain.js'
 import { afterClaims, staying } from './claims.js'
 import { missingLayers } from './coverage.js'
 import { rangesThatFit } from './fit.js'
-import { firstMove, fitBeside, planWidth } from './plan.js'
+import { fitBeside, nextMove, planWidth } from './plan.js'
 import { addRate, compareLists, layerRates, slowest, usableRates } from './throughput.js'
 import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
 
@@ -11,8 +11,10 @@ import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './typ
  * A move must raise the throughput of the slowest layer to this many times what it is: fetching and loading a range costs
  * the swarm more than a few percent are worth, and speeds are measured no better than that.
  */
-export const MOVE_GAIN = 1.05
+export const MOVE_GAIN = 1.03
 
+/** Only to close a hole does a node leave layers that it has served for less: a swarm is given time to change again. */
+export const REST_SECONDS = 7_200
 /** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
 const LOOK_SECONDS = 300
 /** Parts of it by which a look comes earlier or later: nodes that started together do not look together. */
@@ -40,7 +42,8 @@ export function lookAgainAfter(random: number): number {
  */
 export function rebalance(request: RebalanceRequest): Rebalance {
   const now = situationOf(request)
-  if (now.slowest > 0 && isSmall(request)) return planned(request, now)
+  if (now.slowest > 0 && request.servedSeconds < REST_SECONDS) return { kind: 'stay' }
+  if (now.slowest > 0 && isSmall(request)) return planned(request)
   const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
   let best: { range: LayerRange; merit: number[] } | undefined
   for (const range of options) {
@@ -57,9 +60,9 @@ function isSmall(request: RebalanceRequest): boolean {
   return request.claims.length === 0 && planWidth(request, [...request.served, own(request, request.range)]) > 0
 }
 
-function planned(request: RebalanceRequest, now: Situation): Rebalance {
+function planned(request: RebalanceRequest): Rebalance {
   const nodes = [...request.served, own(request, request.range)]
-  const move = firstMove(request, nodes, { goal: moves => now.slowest * MOVE_GAIN ** moves })
+  const move = nextMove(request, nodes, { peer: request.peer, gain: MOVE_GAIN })
   return move?.peer === request.peer ? { kind: 'move', ...move.range } : { kind: 'stay' }
 }
 

@@ -103,6 +103,8 @@ export interface RebalanceRequest extends PlacementRequest {
   peer: string
   /** The layers that this node serves. */
   range: { start: number; end: number }
+  /** For how many seconds it has served them. */
+  servedSeconds: number
 }
 
 export type Rebalance = { kind: 'stay' } | { kind: 'move'; start: number; end: number }

@@ -11,22 +11,25 @@ import { petalsMoves, petalsStart } from './petals.js'
 import type { Holder } from './optimum.js'
 import type { Random } from './random.js'
 
+/** A node that serves. */
+export interface Server extends Holder {
+  range: LayerRange
+  servedSeconds: number
+}
+
 export interface Rule {
   name: string
   /** Where a node begins that knows `seen`. */
   join(seen: Snapshot, node: Holder): LayerRange
   /** Where a node should go, if anywhere. */
-  look(seen: Snapshot, node: Holder & { range: LayerRange }): LayerRange | undefined
+  look(seen: Snapshot, node: Server): LayerRange | undefined
   /** Seconds until the next look. */
   wait(): number
   /** How a move is made safe; a rule without it leaves at once. */
   careful?: {
     settleSeconds: number
-    confirm(
-      seen: Snapshot,
-      node: Holder & { range: LayerRange; claim: LayerRange; older: ReadonlySet<string> }
-    ): boolean
-    mayLeave(seen: Snapshot, node: Holder & { range: LayerRange; claim: LayerRange }): boolean
+    confirm(seen: Snapshot, node: Server & { claim: LayerRange; older: ReadonlySet<string> }): boolean
+    mayLeave(seen: Snapshot, node: Server & { claim: LayerRange }): boolean
   }
   /** Tokens per second of the slowest layer as this rule's system can use what is served; 0 where there is a hole. */
   throughput(shards: readonly PlacedShard[]): number
@@ -35,7 +38,7 @@ export interface Rule {
 
 /** What the nodes of Flambeau do: the very functions. */
 export function flambeau(size: ModelSize, random: Random): Rule {
-  const request = ({ served, claims }: Snapshot, node: Holder & { range: LayerRange }): RebalanceRequest => ({
+  const request = ({ served, claims }: Snapshot, node: Server): RebalanceRequest => ({
     ...size,
     ...node,
     served: served.filter(({ peer }) => peer !== node.peer),

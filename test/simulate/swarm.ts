@@ -1,4 +1,5 @@
 import type { LayerRange } from '../../protocol/manifest.js'
+import { REST_SECONDS } from '../../node/scheduler/rebalance.js'
 import type { PlacedShard } from '../../node/scheduler/types.js'
 import { Clock } from './clock.js'
 import { SimulatedDirectory, type Snapshot } from './directory.js'
@@ -24,6 +25,9 @@ interface Member {
   claim: LayerRange | undefined
   /** What it saw when it decided to stay: as long as nothing changes, it would decide so again. */
   lookedAt: Snapshot | undefined
+  /** When it began to serve its range. */
+  since: number
+  wasRested: boolean
 }
 
 export interface SwarmParts {
@@ -66,7 +70,7 @@ export class SimulatedSwarm {
   #arrive(): void {
     const { rule } = this.#parts
     const node = someNode(this.#born++, this.#scenario)
-    const member: Member = { node, range: undefined, claim: undefined, lookedAt: undefined }
+    const member: Member = { node, range: undefined, claim: undefined, lookedAt: undefined, since: 0, wasRested: false }
     this.#members.set(node.peer, member)
     if (node.staySeconds < Infinity) this.clock.after(node.staySeconds, () => this.#leave(member))
     const range = rule.join(this.directory.seen(node.behind), node)
@@ -104,12 +108,15 @@ export class SimulatedSwarm {
     const { rule } = this.#parts
     const { node, range } = member
     const seen = this.directory.seen(node.behind)
-    if (range === undefined || seen === member.lookedAt) return this.#lookLater(member)
+    const isRested = this.clock.now - member.since >= REST_SECONDS
+    if (range === undefined || (seen === member.lookedAt && member.wasRested === isRested))
+      return this.#lookLater(member)
     const started = performance.now()
-    const to = rule.look(seen, { ...node, range })
+    const to = rule.look(seen, { ...node, range, servedSeconds: this.clock.now - member.since })
     this.looks++
     this.lookMilliseconds += performance.now() - started
     member.lookedAt = seen
+    member.wasRested = isRested
     if (to === undefined) return this.#lookLater(member)
     if (rule.careful === undefined) return this.#hurry(member, to)
     const older = new Set(seen.claims.map(({ peer }) => peer))
@@ -133,7 +140,8 @@ export class SimulatedSwarm {
     const { rule } = this.#parts
     const { node, range } = member
     if (range === undefined || rule.careful === undefined) return
-    const mine = { ...node, range, claim, older }
+    const servedSeconds = this.clock.now - member.since
+    const mine = { ...node, range, claim, older, servedSeconds }
     if (!rule.careful.confirm(this.directory.seen(node.behind), mine)) return this.#stay(member)
     this.#fetch(
       member,
@@ -151,7 +159,14 @@ export class SimulatedSwarm {
     const { careful } = this.#parts.rule
     const { node, range } = member
     if (range === undefined || careful === undefined) return
-    if (careful.mayLeave(this.directory.seen(node.behind), { ...node, range, claim })) {
+    if (
+      careful.mayLeave(this.directory.seen(node.behind), {
+        ...node,
+        range,
+        claim,
+        servedSeconds: this.clock.now - member.since
+      })
+    ) {
       this.moves++
       const fitBeside = range.end - range.start + claim.end - claim.start <= node.memoryBytes
       if (!fitBeside) {
@@ -196,6 +211,7 @@ export class SimulatedSwarm {
     this.clock.after((range.end - range.start) * LOAD_SECONDS, () => {
       if (!this.#isHere(member)) return
       member.range = range
+      member.since = this.clock.now
       this.#claim(member, undefined)
       this.onChange()
       this.#lookLater(member)

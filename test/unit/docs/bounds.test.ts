@@ -17,6 +17,7 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['sessions on one node', `${pipeline.MAX_SESSIONS}, ${pipeline.MAX_SESSIONS_PER_PEER}`],
   ['silence until', `${pipeline.SESSION_SILENCE_MS / 1_000} s`],
   ['bytes that wait', `${pipeline.MAX_UNSENT_BYTES / MIB} MiB`],
+  ['sessions on a shard that is replaced', `${pipeline.RETIRE_MS / 60_000} minutes`],
   ['lost stage', `at once, or ${pipeline.SUSPECT_MS / 1_000} s + ${pipeline.ALIVE_MS / 1_000} s`],
   ['calls under way', `${MAX_PENDING_CALLS}, ${MAX_PENDING_BYTES / MIB} MiB`],
   ['a message between', `${MAX_MESSAGE_BYTES / MIB} MiB`],
