@@ -8,11 +8,13 @@ import { type Option, optionOf, Placements } from './placements.js'
 import type { ModelSize, PlacedNode } from './types.js'
 
 /** Moves of one search: later ones are far away, and nodes come and go. */
-export const MAX_MOVES = 6
-/** Placements that one search looks at: some 20 ms of a core. Larger swarms need none of it: there single moves do. */
-export const MAX_LOOKS = 32_000
+const MAX_MOVES = 6
+/** Placements that one search looks at: some 50 ms of a core. Larger swarms need none of it: there single moves do. */
+const MAX_LOOKS = 32_000
+/** Placements that are kept after each move, at least: fewer, and the search sees no more than single moves do. */
+const MIN_WIDTH = 8
 /** What the slowest layer keeps at least, in parts of what it had, until the last move of a plan is made. */
-export const KEPT_MEANWHILE = 0.5
+const KEPT_MEANWHILE = 0.5
 /** Moves until a swarm comes to rest; what takes longer is not begun. */
 const MAX_STEPS = 16
 
@@ -34,9 +36,14 @@ interface State {
   slowness: number
 }
 
-/** How many placements are kept after each move; 0 where even one has too many neighbours to look at. */
-export function planWidth({ cuts }: ModelSize, nodes: readonly PlacedNode[]): number {
+/** How many placements are kept after each move. */
+function widthOf({ cuts }: ModelSize, nodes: readonly PlacedNode[]): number {
   return Math.floor(MAX_LOOKS / MAX_MOVES / (nodes.length * (cuts.length + 1)))
+}
+
+/** Whether there are few enough nodes and cuts to look more than one move ahead. */
+export function canPlan(size: ModelSize, nodes: readonly PlacedNode[]): boolean {
+  return widthOf(size, nodes) >= MIN_WIDTH
 }
 
 /**
@@ -87,7 +94,7 @@ class Planning {
     this.#nodes = nodes.toSorted((a, b) => (a.peer < b.peer ? -1 : 1))
     this.#options = this.#nodes.map(node => optionsOf(size, node))
     this.#placements = new Placements(size.layers, this.#options)
-    this.#width = planWidth(size, nodes)
+    this.#width = widthOf(size, nodes)
     const chosen = this.#nodes.map(() => 0)
     this.now = this.#look(chosen, { first: undefined, mover: -1 })
   }

@@ -3,7 +3,7 @@ import { chained } from './chain.js'
 import { afterClaims, staying } from './claims.js'
 import { missingLayers } from './coverage.js'
 import { rangesThatFit } from './fit.js'
-import { fitBeside, nextMove, planWidth } from './plan.js'
+import { canPlan, fitBeside, nextMove } from './plan.js'
 import { addRate, compareLists, layerRates, slowest, usableRates } from './throughput.js'
 import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
 
@@ -57,7 +57,7 @@ export function rebalance(request: RebalanceRequest): Rebalance {
 
 /** Whether all ways of moving several nodes can be looked at; not while somebody moves. */
 function isSmall(request: RebalanceRequest): boolean {
-  return request.claims.length === 0 && planWidth(request, [...request.served, own(request, request.range)]) > 0
+  return request.claims.length === 0 && canPlan(request, [...request.served, own(request, request.range)])
 }
 
 function planned(request: RebalanceRequest): Rebalance {
