@@ -77,14 +77,19 @@ export class Rebalancer {
     for (const shard of this.#parts.shards.list()) {
       const { manifest } = shard.facts
       const { pinned, claim } = this.#parts.intents.of(manifest)
-      if (pinned === true || claim !== undefined || this.#stopped.signal.aborted) continue
+      if (this.#isStopped()) return
+      if (pinned === true || claim !== undefined) continue
       try {
         await this.#consider(shard)
       } catch (error) {
-        if (this.#stopped.signal.aborted) return
+        if (this.#isStopped()) return
         this.#parts.logger.warn({ manifest, reason: asError(error).message }, 'cannot move to other layers now')
       }
     }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted
   }
 
   readonly #notice = (): void => {
@@ -95,7 +100,7 @@ export class Rebalancer {
     this.#timer = setTimeout(
       () => {
         this.#looking = this.look().then(() => {
-          if (!this.#stopped.signal.aborted) this.#lookLater()
+          if (!this.#isStopped()) this.#lookLater()
         })
       },
       lookAgainAfter(this.#settings.random()) * 1_000

@@ -4,15 +4,20 @@ import { afterClaims, staying } from './claims.js'
 import { missingLayers } from './coverage.js'
 import { rangesThatFit } from './fit.js'
 import { canPlan, fitBeside, nextMove } from './plan.js'
-import { addRate, compareLists, layerRates, slowest, usableRates } from './throughput.js'
+import { addRate, compareLists, layerRates, slowest, softMinimum, usableRates } from './throughput.js'
 import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
 
 /**
- * A move must raise the throughput of the slowest layer to this many times what it is: fetching and loading a range costs
- * the swarm more than a few percent are worth, and speeds are measured no better than that.
+ * In a small swarm each move of a plan must raise the throughput of the slowest layer to this many times what it is:
+ * fetching and loading a range costs the swarm more than a percent is worth, and speeds are measured no better than that.
  */
 export const MOVE_GAIN = 1.03
 
+/**
+ * In a larger one, where a node is a small part of every layer, a move must raise the soft minimum to so many times what
+ * it is, and must not lower the slowest layer.
+ */
+const SINGLE_GAIN = 1.01
 /** Only to close a hole does a node leave layers that it has served for less: a swarm is given time to change again. */
 export const REST_SECONDS = 7_200
 /** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
@@ -31,14 +36,15 @@ export function lookAgainAfter(random: number): number {
 }
 
 /**
- * Whether a node that serves `range` should serve other layers instead: those that raise the throughput of the slowest
- * layer most, where that is by `MOVE_GAIN` at least, or those that close a hole. Never
+ * Whether a node that serves `range` should serve other layers instead. Where there is a hole: those that close most of
+ * it. Else in a small swarm, what `plan.ts` says; in a larger one, those that help the slowest layers most, where that is
+ * by `SINGLE_GAIN` at least. Never
  *
  * - when a layer of `range`, or a complete chain, would be lost, at the end or meanwhile, with only those counted who
  *   stay where they are;
  * - to layers that somebody else has claimed.
  *
- * Every move raises the minimum or closes a hole, so a swarm whose nodes neither come nor go ends up where nobody moves.
+ * A swarm whose nodes neither come nor go ends up where nobody moves.
  */
 export function rebalance(request: RebalanceRequest): Rebalance {
   const now = situationOf(request)
@@ -73,6 +79,8 @@ interface Situation {
   rates: number[]
   /** Of the slowest layer, with this node; 0 where there is no complete chain. */
   slowest: number
+  /** The soft minimum of all layers. */
+  soft: number
   missing: number
 }
 
@@ -80,10 +88,12 @@ function situationOf(request: RebalanceRequest): Situation {
   const { layers } = request
   const others = afterClaims(request)
   const planned = [...others, own(request, request.range)]
+  const usable = usableRates(layers, planned)
   return {
     others,
     rates: layerRates(layers, others),
-    slowest: slowest(usableRates(layers, planned)),
+    slowest: slowest(usable),
+    soft: softMinimum(usable),
     missing: countLayers(missingLayers(layers, planned))
   }
 }
@@ -97,7 +107,7 @@ function isFree({ claims, range }: RebalanceRequest, { start, end }: LayerRange)
 /** A quick look that ignores chaining, which can only lower rates: most ranges need no closer one. */
 function mayHelp({ layersPerSecond }: RebalanceRequest, now: Situation, range: LayerRange): boolean {
   const rates = addRate([...now.rates], { ...range, layersPerSecond })
-  if (now.slowest > 0) return slowest(rates) >= now.slowest * MOVE_GAIN
+  if (now.slowest > 0) return softMinimum(rates) >= now.soft * SINGLE_GAIN
   return rates.filter(rate => rate === 0).length <= now.missing
 }
 
@@ -107,7 +117,8 @@ function gain(request: RebalanceRequest, now: Situation, range: LayerRange): num
   const after = [...now.others, own(request, range)]
   const usable = usableRates(layers, after)
   if (now.slowest > 0) {
-    return slowest(usable) >= now.slowest * MOVE_GAIN ? usable.sort((a, b) => a - b) : undefined
+    const soft = softMinimum(usable)
+    return soft >= now.soft * SINGLE_GAIN && slowest(usable) >= now.slowest ? [soft] : undefined
   }
   const missing = countLayers(missingLayers(layers, after))
   const closes = missing < now.missing || slowest(usable) > 0

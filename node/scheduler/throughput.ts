@@ -5,6 +5,9 @@ import type { PlacedShard } from './types.js'
 /** Layers per second: a peer that has not measured itself yet still holds its layers. */
 const SLOWEST = 1e-9
 
+/** How much more a slow layer counts: a power. */
+const SHARPNESS = 8
+
 /** Tokens per second of each layer, over all shards whether a route can use them or not; 0 where nobody holds it. */
 export function layerRates(layers: number, shards: Iterable<PlacedShard>): number[] {
   const rates = Array.from({ length: layers }, () => 0)
@@ -34,6 +37,14 @@ export function addRate(rates: number[], shard: Omit<PlacedShard, 'peer'>): numb
 /** Tokens per second of the slowest layer, which is what the swarm as a whole can do; 0 where there is no complete chain. */
 export function slowest(rates: readonly number[]): number {
   return rates.reduce((least, rate) => Math.min(least, rate), Infinity)
+}
+
+/**
+ * A minimum in which slow layers count most, but all do: what a move into one of several slow ranges gains can be seen in
+ * it. Tokens per second; 0 where a layer has none.
+ */
+export function softMinimum(rates: readonly number[]): number {
+  return rates.reduce((sum, rate) => sum + rate ** -SHARPNESS, 0) ** (-1 / SHARPNESS)
 }
 
 /** The order of two lists of numbers of equal length by their first difference. */

@@ -96,7 +96,10 @@ function oneSwarm(nodes: number): Comparison[] {
 }
 
 function run(): void {
-  if (values.help) return print(HELP)
+  if (values.help) {
+    print(HELP)
+    return
+  }
   const small = values.nodes === undefined ? [...smallCases(Number(values.cases), seed)] : []
   if (small.length > 0) reportSmall(small)
   print(`swarms whose nodes come and go, ${hours} virtual hours, seed ${seed}:`)

@@ -109,16 +109,24 @@ export class SimulatedSwarm {
     const { node, range } = member
     const seen = this.directory.seen(node.behind)
     const isRested = this.clock.now - member.since >= REST_SECONDS
-    if (range === undefined || (seen === member.lookedAt && member.wasRested === isRested))
-      return this.#lookLater(member)
+    if (range === undefined || (seen === member.lookedAt && member.wasRested === isRested)) {
+      this.#lookLater(member)
+      return
+    }
     const started = performance.now()
     const to = rule.look(seen, { ...node, range, servedSeconds: this.clock.now - member.since })
     this.looks++
     this.lookMilliseconds += performance.now() - started
     member.lookedAt = seen
     member.wasRested = isRested
-    if (to === undefined) return this.#lookLater(member)
-    if (rule.careful === undefined) return this.#hurry(member, to)
+    if (to === undefined) {
+      this.#lookLater(member)
+      return
+    }
+    if (rule.careful === undefined) {
+      this.#hurry(member, to)
+      return
+    }
     const older = new Set(seen.claims.map(({ peer }) => peer))
     this.#claim(member, to)
     this.clock.after(rule.careful.settleSeconds, () => {
@@ -142,7 +150,10 @@ export class SimulatedSwarm {
     if (range === undefined || rule.careful === undefined) return
     const servedSeconds = this.clock.now - member.since
     const mine = { ...node, range, claim, older, servedSeconds }
-    if (!rule.careful.confirm(this.directory.seen(node.behind), mine)) return this.#stay(member)
+    if (!rule.careful.confirm(this.directory.seen(node.behind), mine)) {
+      this.#stay(member)
+      return
+    }
     this.#fetch(
       member,
       claim,
@@ -174,9 +185,13 @@ export class SimulatedSwarm {
         this.#say(member)
         this.onChange()
       }
-      return this.#load(member, claim)
+      this.#load(member, claim)
+      return
     }
-    if (attempts === 0) return this.#stay(member)
+    if (attempts === 0) {
+      this.#stay(member)
+      return
+    }
     this.clock.after(LEAVE_AGAIN_SECONDS, () => {
       if (this.#isHere(member)) this.#leaveOld(member, claim, attempts - 1)
     })
