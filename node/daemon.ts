@@ -14,16 +14,22 @@ import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
 import { Holdings } from './holding/holdings.js'
+import { Intents } from './holding/intents.js'
 import { MemoryBudget } from './holding/memory-budget.js'
 import { ModelLibrary } from './holding/library.js'
+import { Rebalancer } from './holding/rebalancer.js'
+import { ShardLoader } from './holding/shard-loader.js'
 import { Sharer } from './holding/share.js'
+import { Tasks } from './holding/tasks.js'
 import { prepareHome, type Home } from './home.js'
 import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
 import { PieceServer } from './models/piece-server.js'
 import { ModelStore } from './models/store.js'
+import { RETIRE_MS } from './pipeline/constants.js'
 import { Origin } from './pipeline/origin.js'
 import { openRelay } from './pipeline/relay-link.js'
+import type { ServedShard } from './pipeline/served-shard.js'
 import { ShardRegistry } from './pipeline/shard-registry.js'
 import { localStage, remoteStage } from './pipeline/stage-channel.js'
 import { StageHost } from './pipeline/stage-host.js'
@@ -72,6 +78,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     host.engineLost()
     shards.engineLost()
   })
+  shards.addEventListener('retire', event => host.moveFrom((event as CustomEvent<ServedShard>).detail, RETIRE_MS))
   engine.addEventListener('ready', () => {
     shards.engineReady().catch((err: unknown) => options.logger.error({ err }, 'shards cannot be loaded again'))
   })
@@ -82,7 +89,17 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store, trust }).handle, streams)
   const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.
-  return run([control, engine, parts.tokenizers, swarm, host, parts.announcer, parts.availability, parts.holdings])
+  return run([
+    control,
+    engine,
+    parts.tokenizers,
+    swarm,
+    host,
+    parts.announcer,
+    parts.availability,
+    parts.holdings,
+    parts.rebalancer
+  ])
 }
 
 /** A node for the length of one command: it asks, and serves nothing. */
@@ -190,9 +207,12 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     isStage: peer => directory.nodes().some(node => node.peer === peer && servesLayers(node))
   })
   const library = new ModelLibrary({ store, directory, swarm, trust, logger })
+  const intents = new Intents()
+  const tasks = new Tasks({ logger })
+  const loader = new ShardLoader({ store, shards, library, tasks }, { context })
   const holdings = new Holdings(
-    { store, shards, library, directory, memory, logger },
-    { models: config.share.models, layers: config.share.layers, context }
+    { store, shards, loader, intents, directory, memory, logger },
+    { models: config.share.models, layers: config.share.layers }
   )
   // An engine that is stopped or restarts says nothing; the hardware is the same.
   let info = engine.info
@@ -211,7 +231,11 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     },
     config.schedule
   )
-  const announcer = new Announcer({ swarm, store, shards }, () => ({
+  const rebalancer = new Rebalancer(
+    { holdings, loader, shards, store, directory, intents, memory, logger },
+    { peer: () => swarm.peer, random: Math.random }
+  )
+  const announcer = new Announcer({ swarm, store, shards, intents }, () => ({
     name: config.name,
     state: availability.state === 'leaving' ? 'draining' : availability.state,
     hardware: {
@@ -249,6 +273,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     engine,
     shards,
     holdings,
+    tasks,
     memory,
     announcer,
     availability,
@@ -264,6 +289,19 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   }
   return {
     run,
-    parts: { store, engine, tokenizers, swarm, trust, shards, host, holdings, announcer, availability, service }
+    parts: {
+      store,
+      engine,
+      tokenizers,
+      swarm,
+      trust,
+      shards,
+      host,
+      holdings,
+      rebalancer,
+      announcer,
+      availability,
+      service
+    }
   }
 }

@@ -19,6 +19,7 @@ import type { Engine } from './engine/types.js'
 import { abortable } from './deadline.js'
 import type { Announcer } from './holding/announcer.js'
 import type { Holdings } from './holding/holdings.js'
+import type { Tasks } from './holding/tasks.js'
 import type { MemoryBudget } from './holding/memory-budget.js'
 import type { Sharer } from './holding/share.js'
 import type { Home } from './home.js'
@@ -47,6 +48,7 @@ export interface NodeServiceParts {
   engine: Engine
   shards: ShardRegistry
   holdings: Holdings
+  tasks: Tasks
   memory: Pick<MemoryBudget, 'bytes'>
   announcer: Announcer
   availability: Pick<Availability, 'view' | 'pause' | 'resume' | 'leave'>
@@ -69,8 +71,22 @@ export class NodeService implements ControlService {
   }
 
   status(): Promise<StatusView> {
-    const { home, config, membership, swarm, engine, shards, holdings, memory, trust, host, origin, store, lifecycle } =
-      this.#parts
+    const {
+      home,
+      config,
+      membership,
+      swarm,
+      engine,
+      shards,
+      holdings,
+      tasks,
+      memory,
+      trust,
+      host,
+      origin,
+      store,
+      lifecycle
+    } = this.#parts
     const availability = this.#parts.availability.view
     const nodes = swarm.directory.nodes()
     const names = new Map(store.list().map(({ id, manifest }) => [id, manifest.name]))
@@ -94,7 +110,7 @@ export class NodeService implements ControlService {
         version: engine.info?.version
       },
       shards: shardViews(shards.list(), names),
-      tasks: [...holdings.tasks],
+      tasks: [...tasks.list()],
       sessions: { served: host.sessions, origin: origin.answering },
       refused: trust.refused,
       banned: trust.bans().length,

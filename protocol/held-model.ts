@@ -16,6 +16,10 @@ export interface HeldModel {
   pieces: LayerRange[]
   /** Shards that are loaded and take sessions. */
   shards: ServedShard[]
+  /** Layers that the node is about to serve: it fetches or loads them, and will leave those that it serves. */
+  claim?: LayerRange
+  /** The owner chose the layers: the node does not move to others. */
+  pinned?: boolean
 }
 
 export interface ServedShard {
@@ -42,11 +46,17 @@ export function decodeHeldModel(message: flambeau.HeldModel.$Properties): HeldMo
     architecture: message.architecture ?? '',
     layers: message.layers ?? 0,
     cuts: message.cuts ?? [],
-    pieces: (message.pieces ?? []).map(({ start, end }) => ({ start: start ?? 0, end: end ?? 0 })),
-    shards: (message.shards ?? []).map(decodeShard)
+    pieces: (message.pieces ?? []).map(rangeOf),
+    shards: (message.shards ?? []).map(decodeShard),
+    ...(message.claim ? { claim: rangeOf(message.claim) } : {}),
+    ...(message.pinned === true ? { pinned: true } : {})
   }
   checkModel(model)
   return model
+}
+
+function rangeOf({ start, end }: flambeau.LayerRange.$Properties): LayerRange {
+  return { start: start ?? 0, end: end ?? 0 }
 }
 
 function decodeShard(shard: flambeau.ServedShard.$Properties): ServedShard {
@@ -60,13 +70,14 @@ function decodeShard(shard: flambeau.ServedShard.$Properties): ServedShard {
   }
 }
 
-function checkModel({ name, architecture, layers, cuts, pieces, shards }: HeldModel): void {
+function checkModel({ name, architecture, layers, cuts, pieces, shards, claim }: HeldModel): void {
   someText('model name', name, MAX_NAME_BYTES)
   someText('architecture', architecture, MAX_NAME_BYTES)
   integer('layers', layers, { min: 1, max: MAX_LAYERS })
   cutList(cuts, layers)
   for (const { start, end } of list('ranges of pieces', pieces, MAX_RANGES)) layerRange('pieces', start, end, layers)
   for (const shard of list('shards', shards, MAX_SHARDS)) checkShard(shard, layers)
+  if (claim !== undefined) layerRange('claim', claim.start, claim.end, layers)
 }
 
 function checkShard(shard: ServedShard, layers: number): void {

@@ -2,6 +2,7 @@
 import type { ServedShard } from '../pipeline/served-shard.js'
 import type { LayerRange, StoredModel } from '../models/types.js'
 import type { HeldModel, ServedShard as AnnouncedShard } from '../swarm/types.js'
+import type { Intent } from './intents.js'
 import { MAX_MODELS } from '../../protocol/limits.js'
 
 export interface HeldPieces {
@@ -11,10 +12,14 @@ export interface HeldPieces {
 }
 
 /** The models with shards first: a record has room for `MAX_MODELS`. */
-export function heldModels(held: readonly HeldPieces[], served: readonly ServedShard[]): HeldModel[] {
+export function heldModels(
+  held: readonly HeldPieces[],
+  served: readonly ServedShard[],
+  intentOf: (manifest: string) => Intent
+): HeldModel[] {
   return held
-    .map(({ model, ranges }) => heldModel(model, ranges, served))
-    .filter(({ pieces, shards }) => pieces.length > 0 || shards.length > 0)
+    .map(({ model, ranges }) => ({ ...heldModel(model, ranges, served), ...intentOf(model.id) }))
+    .filter(({ pieces, shards, claim }) => pieces.length > 0 || shards.length > 0 || claim !== undefined)
     .sort((a, b) => b.shards.length - a.shards.length)
     .slice(0, MAX_MODELS)
 }

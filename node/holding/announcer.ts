@@ -3,6 +3,7 @@ import type { ModelStore } from '../models/store.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import type { Announcement, Swarm } from '../swarm/types.js'
 import { heldModels } from './announcement.js'
+import type { Intents } from './intents.js'
 
 /** Free room, speed and queue change all the time: others hear of it this often. */
 const REFRESH_MS = 15_000
@@ -11,6 +12,7 @@ export interface AnnouncerParts {
   swarm: Pick<Swarm, 'announce'>
   store: Pick<ModelStore, 'list' | 'heldRanges'>
   shards: ShardRegistry
+  intents: Intents
 }
 
 /** Keeps the swarm informed of what this node holds and serves. */
@@ -29,12 +31,14 @@ export class Announcer {
 
   async start(): Promise<void> {
     this.#parts.shards.addEventListener('change', this.#onChange)
+    this.#parts.intents.addEventListener('change', this.#onChange)
     this.#timer = setInterval(this.#onChange, REFRESH_MS).unref()
     await this.update()
   }
 
   stop(): void {
     this.#parts.shards.removeEventListener('change', this.#onChange)
+    this.#parts.intents.removeEventListener('change', this.#onChange)
     clearInterval(this.#timer)
     this.#stopped = true
   }
@@ -48,11 +52,11 @@ export class Announcer {
   }
 
   async #update(): Promise<void> {
-    const { swarm, store, shards } = this.#parts
+    const { swarm, store, shards, intents } = this.#parts
     const held = await Promise.all(
       store.list().map(async model => ({ model, ranges: await store.heldRanges(model.id) }))
     )
-    const announcement = { ...this.#about(), models: heldModels(held, shards.list()) }
+    const announcement = { ...this.#about(), models: heldModels(held, shards.list(), manifest => intents.of(manifest)) }
     if (this.#stopped || isDeepStrictEqual(announcement, this.#last)) return
     this.#last = announcement
     await swarm.announce(announcement)

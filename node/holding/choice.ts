@@ -1,11 +1,12 @@
 /** Which layers of a model this node should hold. Pure. */
 import type { LayerRange, StoredModel } from '../models/types.js'
 import { isOnline } from '../pipeline/catalogue.js'
+import { bytesOfRange } from '../scheduler/fit.js'
 import { choosePlacement } from '../scheduler/placement.js'
-import type { PlacementRequest } from '../scheduler/types.js'
+import type { PlacedNode, PlacedShard, PlacementRequest } from '../scheduler/types.js'
 import type { NodeView } from '../swarm/types.js'
 import { HoldingError } from './errors.js'
-import { bytesOfRange, type Footprint } from './footprint.js'
+import type { Footprint } from './footprint.js'
 
 /** Layers a second of a node that nobody has measured: counts as one node like the others. */
 const UNMEASURED = 1_000
@@ -28,15 +29,7 @@ export function chooseRange(input: ChoiceInput): LayerRange {
   if (pinned !== undefined) return pinnedRange(input, pinned)
   const [kept] = model.shards.filter(({ range }) => bytesOfRange(footprint, range) <= memoryBytes)
   if (kept !== undefined) return kept.range
-  const served = othersShards(input.nodes, model.id)
-  const placement = choosePlacement({
-    ...footprint,
-    layers: model.manifest.layers,
-    cuts: model.manifest.cuts,
-    memoryBytes,
-    layersPerSecond: input.layersPerSecond ?? served[0]?.layersPerSecond ?? UNMEASURED,
-    served
-  })
+  const placement = choosePlacement(placementRequest(input))
   if (placement.kind === 'range') return { start: placement.start, end: placement.end }
   throw tooSmall(input, 'its smallest range of layers', placement.neededBytes)
 }
@@ -64,18 +57,40 @@ function pinnedRange(input: ChoiceInput, pinned: LayerRange): LayerRange {
   )
 }
 
-function othersShards(nodes: readonly NodeView[], manifest: string): PlacementRequest['served'] {
-  return nodes
-    .filter(node => node.path !== 'self' && isOnline(node))
-    .flatMap(({ peer, record }) =>
-      record.models
-        .filter(held => held.manifest === manifest)
-        .flatMap(held => held.shards)
-        .map(({ start, end, secondsPerLayer }) => ({
-          peer,
-          start,
-          end,
-          layersPerSecond: secondsPerLayer > 0 ? 1 / secondsPerLayer : UNMEASURED
-        }))
-    )
+/** What the scheduler needs to know, by what others say. */
+export function placementRequest(input: Omit<ChoiceInput, 'pinned'>): PlacementRequest {
+  const { model, footprint, memoryBytes, nodes } = input
+  const others = nodes.filter(node => node.path !== 'self' && isOnline(node)).flatMap(node => placesOf(node, model.id))
+  const served = others.flatMap(({ shards }) => shards)
+  return {
+    ...footprint,
+    layers: model.manifest.layers,
+    cuts: model.manifest.cuts,
+    memoryBytes,
+    layersPerSecond: input.layersPerSecond ?? served[0]?.layersPerSecond ?? UNMEASURED,
+    served,
+    claims: others.flatMap(({ claims }) => claims)
+  }
+}
+
+interface Places {
+  shards: PlacedNode[]
+  claims: PlacedShard[]
+}
+
+function placesOf({ peer, record }: NodeView, manifest: string): Places[] {
+  const held = record.models.find(model => model.manifest === manifest)
+  if (held === undefined) return []
+  // Where a node holds several models, nobody knows how it shares its memory among them.
+  const isKnown = held.pinned !== true && record.models.length === 1 && held.shards.length === 1
+  const memoryBytes = isKnown ? record.hardware.memoryBytes : undefined
+  const shards = held.shards.map(({ start, end, secondsPerLayer }) => {
+    return { peer, start, end, layersPerSecond: speedOf(secondsPerLayer), memoryBytes }
+  })
+  const layersPerSecond = shards[0]?.layersPerSecond ?? UNMEASURED
+  return [{ shards, claims: held.claim === undefined ? [] : [{ peer, ...held.claim, layersPerSecond }] }]
+}
+
+function speedOf(secondsPerLayer: number): number {
+  return secondsPerLayer > 0 ? 1 / secondsPerLayer : UNMEASURED
 }

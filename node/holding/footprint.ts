@@ -1,7 +1,7 @@
 /** What a range of layers takes of memory: weights, and KV for the configured context. Bytes. */
 import type { GgufMetadata } from '../models/gguf-metadata.js'
 import { embeddingBytes, headBytes, kvBytesPerPosition, layerBytes } from '../models/sizes.js'
-import type { LayerRange, Manifest } from '../models/types.js'
+import type { Manifest } from '../models/types.js'
 
 export interface Footprint {
   /** Of each layer, KV included. */
@@ -20,9 +20,4 @@ export function footprint(manifest: Manifest, metadata: GgufMetadata, context: n
     embeddingBytes: embeddingBytes(manifest),
     headBytes: headBytes(manifest)
   }
-}
-
-export function bytesOfRange({ layerBytes, embeddingBytes, headBytes }: Footprint, { start, end }: LayerRange): number {
-  const ends = (start === 0 ? embeddingBytes : 0) + (end === layerBytes.length ? headBytes : 0)
-  return layerBytes.slice(start, end).reduce((sum, bytes) => sum + bytes, ends)
 }

@@ -1,6 +1,5 @@
 import { asError } from '../../protocol/errors.js'
 import type { Suspendable } from '../availability/types.js'
-import type { TaskView } from '../control/contract.js'
 import { EngineError } from '../engine/errors.js'
 import type { Logger } from '../logger.js'
 import type { ModelStore } from '../models/store.js'
@@ -11,13 +10,13 @@ import type { Directory } from '../swarm/types.js'
 import { chooseRange } from './choice.js'
 import { HoldingError } from './errors.js'
 import type { MemoryBudget } from './memory-budget.js'
-import { bytesOfRange, footprint, type Footprint } from './footprint.js'
-import type { ModelLibrary } from './library.js'
+import { bytesOfRange } from '../scheduler/fit.js'
+import type { Footprint } from './footprint.js'
+import type { Intents } from './intents.js'
+import type { ShardLoader } from './shard-loader.js'
 
 /** After a change in the directory, changes that follow at once are looked at together. */
 const SETTLE_MS = 250
-/** Lines in the log on the way to a whole shard. */
-const PROGRESS_LINES = 10
 /** A model that could not be held is tried again after this ... */
 const RETRY_MS = 30_000
 /** ... and after this, doubled each time up to the longest, when the engine died of it, and with it all other sessions. */
@@ -27,7 +26,8 @@ const LONGEST_RETRY_MS = 6 * 3_600_000
 export interface HoldingsParts {
   store: ModelStore
   shards: ShardRegistry
-  library: Pick<ModelLibrary, 'header' | 'range'>
+  loader: ShardLoader
+  intents: Intents
   directory: Directory
   /** What the owner gives to shards. */
   memory: Pick<MemoryBudget, 'bytes'>
@@ -39,25 +39,23 @@ export interface HoldingsSettings {
   models: readonly string[]
   /** The owner's own choice of layers, for every model. */
   layers: LayerRange | undefined
-  /** KV positions of a shard. */
-  context: number
 }
 
 /**
  * Which layers this node holds: chooses a range of every model that the swarm offers while memory lasts, fetches its
- * pieces, loads it and serves it. One model at a time. Dispatches `change` when tasks change.
+ * pieces, loads it and serves it. One model at a time.
  */
-export class Holdings extends EventTarget implements Suspendable {
+export class Holdings implements Suspendable {
+  /** What the served layers of each model take. */
+  readonly usedBytesOf = new Map<string, number>()
   readonly #parts: HoldingsParts
   readonly #settings: HoldingsSettings
-  readonly #usedBytes = new Map<string, number>()
   /** Models that nobody asked for and whose turn is to come. */
   readonly #waiting = new Set<string>()
   /** Those that could not be held: when they are tried again, and how often the engine died of them. */
   readonly #failed = new Map<string, { retryAt: number; timer: NodeJS.Timeout; fatal: number }>()
   /** The owner does not want these any more, until they ask for one again. */
   readonly #removed = new Set<string>()
-  readonly #tasks = new Set<TaskView>()
   /** By manifest, what was served when it was suspended, or was asked for since: what is served when it is restored. */
   readonly #ranges = new Map<string, LayerRange>()
   #suspended = false
@@ -69,7 +67,6 @@ export class Holdings extends EventTarget implements Suspendable {
   #settling: NodeJS.Timeout | undefined
 
   constructor(parts: HoldingsParts, settings: HoldingsSettings) {
-    super()
     this.#parts = parts
     this.#settings = settings
   }
@@ -96,8 +93,7 @@ export class Holdings extends EventTarget implements Suspendable {
     this.#current?.controller.abort(paused())
     await this.#queue
     for (const [manifest, range] of await this.#parts.shards.withdrawAll()) this.#ranges.set(manifest, range)
-    this.#usedBytes.clear()
-    this.#changed()
+    this.usedBytesOf.clear()
   }
 
   /** Holds again what it held before, then whatever the swarm offers. */
@@ -117,12 +113,8 @@ export class Holdings extends EventTarget implements Suspendable {
     }
   }
 
-  get tasks(): readonly TaskView[] {
-    return [...this.#tasks]
-  }
-
   get usedBytes(): number {
-    return [...this.#usedBytes.values()].reduce((sum, bytes) => sum + bytes, 0)
+    return [...this.usedBytesOf.values()].reduce((sum, bytes) => sum + bytes, 0)
   }
 
   /**
@@ -136,9 +128,7 @@ export class Holdings extends EventTarget implements Suspendable {
   }
 
   async #enqueue(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
-    const holding = this.#queue.then(async () => this.#turn(manifest, pinned))
-    this.#queue = holding.catch(() => undefined)
-    return holding
+    return this.turn(manifest, async signal => this.#hold(manifest, pinned, signal))
   }
 
   /** Stops fetching or serving a model, and deletes what the store has of it. */
@@ -149,10 +139,9 @@ export class Holdings extends EventTarget implements Suspendable {
       await this.#current.held.catch(() => undefined)
     }
     await this.#parts.shards.withdraw(manifest)
-    this.#usedBytes.delete(manifest)
+    this.usedBytesOf.delete(manifest)
     this.#ranges.delete(manifest)
     await this.#parts.store.remove(manifest)
-    this.#changed()
   }
 
   readonly #settle = (): void => {
@@ -207,12 +196,19 @@ export class Holdings extends EventTarget implements Suspendable {
     this.#parts.logger.warn({ manifest, reason: error.message, retryInSeconds }, 'cannot hold this model now')
   }
 
-  async #turn(manifest: string, pinned: LayerRange | undefined): Promise<LayerRange> {
+  /** One piece of work on a model at a time; it ends early when the model is removed, or the node stops. */
+  async turn<T>(manifest: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const turn = this.#queue.then(async () => this.#work(manifest, work))
+    this.#queue = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #work<T>(manifest: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#stopped !== undefined) throw this.#stopped
     if (this.#suspended) throw paused()
     if (this.#removed.has(manifest)) throw removed()
     const controller = new AbortController()
-    const held = this.#hold(manifest, pinned, controller.signal)
+    const held = work(controller.signal)
     this.#current = { manifest, controller, held }
     try {
       return await held
@@ -222,33 +218,19 @@ export class Holdings extends EventTarget implements Suspendable {
   }
 
   async #hold(manifest: string, pinned: LayerRange | undefined, signal: AbortSignal): Promise<LayerRange> {
-    const { shards, library, store, logger } = this.#parts
+    const { shards, loader, intents, logger } = this.#parts
     const offered = shards.offered(manifest)
     if (offered !== undefined) return offered
-    this.#usedBytes.delete(manifest)
-    const model = await library.header(manifest, { signal })
-    const size = footprint(model.manifest, (await store.header(manifest)).metadata, this.#settings.context)
+    this.usedBytesOf.delete(manifest)
+    const { model, size } = await loader.describe(manifest, { signal })
     const range = this.#choose(model, size, pinned)
-    const { name, architecture, layers } = model.manifest
-    const file = await this.#task({ what: 'fetching', model: name, layers: range, progress: 0 }, async task =>
-      library.range(manifest, range, {
-        signal,
-        onProgress: ({ bytes, totalBytes }) => this.#progress(task, totalBytes === 0 ? 1 : bytes / totalBytes)
-      })
-    )
-    await this.#task({ what: 'loading', model: name, layers: range, progress: 0 }, async () =>
-      shards.serve(
-        {
-          manifest,
-          file: { file, architecture, ...range, layers },
-          check: async () => store.checkFile(manifest, file)
-        },
-        { signal }
-      )
-    )
-    this.#usedBytes.set(manifest, bytesOfRange(size, range))
+    intents.pin(manifest, pinned !== undefined)
+    using _claim = intents.claim(manifest, range)
+    const file = await loader.fetch(model, range, { signal })
+    await loader.serve(model, { range, file }, { signal })
+    this.usedBytesOf.set(manifest, bytesOfRange(size, range))
     this.#ranges.delete(manifest)
-    logger.info({ model: name, layers: rangeText(range) }, 'serving layers')
+    logger.info({ model: model.manifest.name, layers: rangeText(range) }, 'serving layers')
     return range
   }
 
@@ -262,31 +244,6 @@ export class Holdings extends EventTarget implements Suspendable {
       nodes: this.#parts.directory.nodes(),
       layersPerSecond: secondsPerLayer === undefined ? undefined : 1 / secondsPerLayer
     })
-  }
-
-  async #task<T>(task: TaskView, run: (task: TaskView) => Promise<T>): Promise<T> {
-    this.#tasks.add(task)
-    this.#changed()
-    try {
-      return await run(task)
-    } finally {
-      this.#tasks.delete(task)
-      this.#changed()
-    }
-  }
-
-  /** For `flambeau status`, and a line in the log every tenth of the way. */
-  #progress(task: TaskView, progress: number): void {
-    const tenth = Math.floor(progress * PROGRESS_LINES)
-    if (tenth > Math.floor(task.progress * PROGRESS_LINES) && progress < 1) {
-      const layers = task.layers === undefined ? undefined : rangeText(task.layers)
-      this.#parts.logger.info({ model: task.model, layers, percent: Math.floor(progress * 100) }, task.what)
-    }
-    task.progress = progress
-  }
-
-  #changed(): void {
-    this.dispatchEvent(new Event('change'))
   }
 }
 

@@ -57,3 +57,6 @@ export const MEND_ATTEMPTS = 8
 export const STEP_MS = 180_000
 /** A session without any step for so long is swept: longer than a step may keep the stages before it busy. */
 export const SESSION_SILENCE_MS = 240_000
+
+/** Milliseconds that the sessions on a shard have to end once another one replaces it: a long answer, not a forgotten session. */
+export const RETIRE_MS = 600_000

@@ -53,6 +53,7 @@ export class ServedShard {
   #reserved = 0
   #secondsPerLayer = 0
   #queue = 0
+  #idle: PromiseWithResolvers<undefined> | undefined
 
   constructor(
     { engine, waiting = new WaitingBytes(), now = () => performance.now() }: ServedShardParts,
@@ -67,6 +68,11 @@ export class ServedShard {
 
   get sessions(): number {
     return this.facts.loaded.sequences - this.#free.length
+  }
+
+  /** Resolves when it has no session. */
+  async idle(): Promise<void> {
+    if (this.sessions > 0) await (this.#idle ??= Promise.withResolvers<undefined>()).promise
   }
 
   get freeSessions(): number {
@@ -155,6 +161,10 @@ export class ServedShard {
       this.#share.left(peer)
       this.#free.push(sequence)
       freed.resolve(undefined)
+      if (this.sessions === 0) {
+        this.#idle?.resolve(undefined)
+        this.#idle = undefined
+      }
     }
     const requireHeld = (): void => {
       if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')

@@ -1,5 +1,7 @@
+import { abortable, deadline } from '../deadline.js'
 import type { ContextSettings, Engine, ShardFile } from '../engine/types.js'
 import type { LayerRange } from '../models/types.js'
+import { RETIRE_MS } from './constants.js'
 import { ServedShard, type ServedShardParts } from './served-shard.js'
 
 export interface ShardOffer {
@@ -10,13 +12,18 @@ export interface ShardOffer {
   check?: () => Promise<void>
 }
 
-/** The shards that this node serves. After an engine restart all of them are loaded again. Dispatches `change`. */
+/**
+ * The shards that this node serves; of one model there may be two, while sessions on the old one end. After an engine restart all of
+ * them are loaded again. Dispatches `change`, and `retire` with a shard whose sessions should go elsewhere.
+ */
 export class ShardRegistry extends EventTarget {
   readonly #parts: ServedShardParts
   readonly #engine: Engine
   readonly #settings: ContextSettings
   #offers: ShardOffer[] = []
   #served: ServedShard[] = []
+  /** Loaded, for the sessions that they have. */
+  #retiring: ServedShard[] = []
   /** Engines that were lost so far. */
   #losses = 0
 
@@ -27,6 +34,7 @@ export class ShardRegistry extends EventTarget {
     this.#settings = settings
   }
 
+  /** Those that take sessions. */
   list(): readonly ServedShard[] {
     return this.#served
   }
@@ -51,9 +59,26 @@ export class ShardRegistry extends EventTarget {
     return served
   }
 
+  /** No new sessions from now on; unloads the shard when its last session is over, at the latest after `RETIRE_MS`. */
+  async retire(shard: ServedShard): Promise<void> {
+    const { manifest, range } = shard.facts
+    const isSame = ({ manifest: other, file: { start, end } }: ShardOffer): boolean =>
+      other === manifest && start === range.start && end === range.end
+    this.#offers = this.#offers.filter(offer => !isSame(offer))
+    this.#retiring = [...this.#retiring, shard]
+    this.#replace(this.#served.filter(other => other !== shard))
+    this.dispatchEvent(new CustomEvent('retire', { detail: shard }))
+    using limit = deadline('the end of the sessions on a shard that is replaced', RETIRE_MS)
+    await abortable(shard.idle(), limit.signal).catch(() => undefined) // those that are left end with a fault
+    if (!this.#retiring.includes(shard)) return // withdrawn meanwhile
+    this.#retiring = this.#retiring.filter(other => other !== shard)
+    await this.#engine.unload(shard.facts.loaded.id).catch(() => undefined) // an engine that died has forgotten it anyway
+  }
+
   /** No new sessions from now on; unloads the model's shards. */
   async withdraw(manifest: string): Promise<void> {
-    const leaving = this.#served.filter(shard => shard.facts.manifest === manifest)
+    const leaving = [...this.#served, ...this.#retiring].filter(shard => shard.facts.manifest === manifest)
+    this.#retiring = this.#retiring.filter(shard => shard.facts.manifest !== manifest)
     this.#offers = this.#offers.filter(offer => offer.manifest !== manifest)
     this.#replace(this.#served.filter(shard => shard.facts.manifest !== manifest))
     for (const { facts } of leaving) await this.#engine.unload(facts.loaded.id)
@@ -62,8 +87,9 @@ export class ShardRegistry extends EventTarget {
   /** The same for all models, whatever the engine says to it; what was offered, by manifest. */
   async withdrawAll(): Promise<ReadonlyMap<string, LayerRange>> {
     const offered = new Map(this.#offers.map(({ manifest, file: { start, end } }) => [manifest, { start, end }]))
-    const leaving = this.#served
+    const leaving = [...this.#served, ...this.#retiring]
     this.#offers = []
+    this.#retiring = []
     this.#replace([])
     for (const { facts } of leaving) await this.#engine.unload(facts.loaded.id).catch(() => undefined)
     return offered
@@ -72,6 +98,7 @@ export class ShardRegistry extends EventTarget {
   /** The engine's child is gone, and every shard with it. */
   engineLost(): void {
     this.#losses++
+    this.#retiring = []
     this.#replace([])
   }
 

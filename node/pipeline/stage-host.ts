@@ -35,6 +35,7 @@ export interface StagePort {
 }
 
 interface HostedSession {
+  shard: ServedShard
   session: StageSession
   peer: string
   /** Who sent it steps: the first two of them, since only one that is the only one can be blamed. */
@@ -85,6 +86,11 @@ export class StageHost implements Drainable {
     using limit = deadline('draining', deadlineMs, signal)
     await abortable(empty.promise, limit.signal).catch(() => undefined) // how many are left says it all
     return { left: this.#sessions.size }
+  }
+
+  /** Asks the origins of a shard's sessions to move them. */
+  moveFrom(shard: ServedShard, deadlineMs: number): void {
+    for (const hosted of this.#sessions.values()) if (hosted.shard === shard) hosted.session.askToMove(deadlineMs)
   }
 
   evict(why: string): void {
@@ -201,7 +207,7 @@ export class StageHost implements Drainable {
       },
       open
     )
-    this.#sessions.set(open.session, { session, peer, senders: new Set() })
+    this.#sessions.set(open.session, { shard, session, peer, senders: new Set() })
     const { batch, width } = shard.facts.loaded
     reply({ type: 'opened', rowsPerStep: Math.min(batch, rowsPerFrame(open.dtype, width)) })
     return session

@@ -12,15 +12,19 @@ export function follows(before: Link, after: Link): boolean {
 
 /** The shards that a route from layer 0 can reach, and those from which one can reach the last layer. */
 export function reach<T extends Link>(layers: number, links: readonly T[]): { fromStart: T[]; toEnd: T[] } {
-  const ascending = links.toSorted((a, b) => a.start - b.start)
-  const fromStart: T[] = []
-  for (const link of ascending) {
-    if (link.start === 0 || fromStart.some(before => follows(before, link))) fromStart.push(link)
-  }
-  const toEnd: T[] = []
-  for (const link of ascending.reverse()) {
-    if (link.end === layers || toEnd.some(after => follows(link, after))) toEnd.push(link)
-  }
+  const groups = byStart(layers, links)
+  const ends = new Farthest((a, b) => a > b)
+  const fromStart = groups.flatMap(group => {
+    const entered = group.filter(({ peer, start }) => start === 0 || (ends.notOf(peer) ?? -1) >= start)
+    for (const { peer, end } of entered) ends.add(peer, end)
+    return entered
+  })
+  const starts = new Farthest((a, b) => a < b)
+  const toEnd = groups.toReversed().flatMap(group => {
+    const ending = group.filter(({ peer, end }) => end === layers || (starts.notOf(peer) ?? Infinity) <= end)
+    for (const { peer, start } of ending) starts.add(peer, start)
+    return ending
+  })
   return { fromStart, toEnd }
 }
 
@@ -29,4 +33,39 @@ export function chained<T extends Link>(layers: number, links: readonly T[]): Se
   const { fromStart, toEnd } = reach(layers, links)
   const ending = new Set(toEnd)
   return new Set(fromStart.filter(link => ending.has(link)))
+}
+
+/** Shards that begin at the same layer, in ascending order of it. */
+function byStart<T extends Link>(layers: number, links: readonly T[]): T[][] {
+  const groups = Array.from({ length: layers }, (): T[] => [])
+  for (const link of links) groups[link.start]?.push(link)
+  return groups.filter(group => group.length > 0)
+}
+
+/** The layer farthest on that any peer has reached, and the farthest of the others: no route goes from a peer to itself. */
+class Farthest {
+  readonly #isFarther: (a: number, b: number) => boolean
+  #first: { peer: string; layer: number } | undefined
+  #second: { peer: string; layer: number } | undefined
+
+  constructor(isFarther: (a: number, b: number) => boolean) {
+    this.#isFarther = isFarther
+  }
+
+  add(peer: string, layer: number): void {
+    const reached = { peer, layer }
+    if (this.#first === undefined || this.#isFarther(layer, this.#first.layer)) {
+      if (this.#first?.peer !== peer) this.#second = this.#first
+      this.#first = reached
+    } else if (
+      peer !== this.#first.peer &&
+      (this.#second === undefined || this.#isFarther(layer, this.#second.layer))
+    ) {
+      this.#second = reached
+    }
+  }
+
+  notOf(peer: string): number | undefined {
+    return this.#first?.peer === peer ? this.#second?.layer : this.#first?.layer
+  }
 }

@@ -69,21 +69,56 @@ export type RoutePlan =
       }[]
     }
 
-export interface PlacementRequest {
+/** What a model's layers take of memory, and where it may be cut. */
+export interface ModelSize {
   layers: number
+  /** Layers before which the model may be cut. */
   cuts: number[]
   /** Bytes of each layer's weights and its KV for the configured context. */
   layerBytes: number[]
   /** Bytes of the embedding (needed with layer 0) and of the head (needed with the last layer). */
   embeddingBytes: number
   headBytes: number
+}
+
+/** A range of layers on a peer. */
+export interface PlacedShard {
+  peer: string
+  start: number
+  end: number
+  /** The peer's speed, tokens per second for one layer. */
+  layersPerSecond: number
+}
+
+/** A peer with the layers that it serves. */
+export interface PlacedNode extends PlacedShard {
+  /** What its owner gives to this model; undefined: nobody knows, or it stays where it is. */
+  memoryBytes?: number | undefined
+}
+
+/** What a node knows when it chooses layers of a model. */
+export interface PlacementRequest extends ModelSize {
   /** What the owner gives to this model. */
   memoryBytes: number
   /** This node's speed, tokens per second for one layer. */
   layersPerSecond: number
   /** What others serve. */
-  served: { peer: string; start: number; end: number; layersPerSecond: number }[]
+  served: readonly PlacedNode[]
+  /** What others are fetching or loading; a peer that serves another range as well will leave that one. */
+  claims: readonly PlacedShard[]
 }
+
+/** What a node knows when it considers to hold other layers than it does. */
+export interface RebalanceRequest extends PlacementRequest {
+  /** This node's peer id. */
+  peer: string
+  /** The layers that this node serves. */
+  range: { start: number; end: number }
+  /** For how many seconds it has served them. */
+  servedSeconds: number
+}
+
+export type Rebalance = { kind: 'stay' } | { kind: 'move'; start: number; end: number }
 
 export type Placement =
   | { kind: 'range'; start: number; end: number }

@@ -27,6 +27,7 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['streams of one protocol', String(trust.MAX_STREAMS_OF_CONNECTION)],
   ['peers whose rates', String(trust.MAX_REMEMBERED_PEERS)],
   ['bytes that wait for a slow', `${pipeline.MAX_UNSENT_BYTES / MIB} MiB`],
+  ['sessions on a shard that is replaced', `${pipeline.RETIRE_MS / 60_000} minutes`],
   ['lost stage', `at once, or ${pipeline.SUSPECT_MS / 1_000} s + ${pipeline.ALIVE_MS / 1_000} s`],
   ['hidden states kept', `${pipeline.MAX_JOURNAL_BYTES / MIB} MiB`],
   ['replayed steps', String(pipeline.REPLAY_STEPS_IN_FLIGHT)],

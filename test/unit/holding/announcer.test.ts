@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { heldModels } from '../../../node/holding/announcement.js'
 import { Announcer } from '../../../node/holding/announcer.js'
+import { Intents } from '../../../node/holding/intents.js'
 import type { StoredModel } from '../../../node/models/types.js'
 import { ServedShard } from '../../../node/pipeline/served-shard.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
@@ -28,10 +29,12 @@ function served(n: number): ServedShard {
   return new ServedShard({ engine: new LayerEngine() }, { manifest: id(n), range: file, layers: 6, loaded })
 }
 
+const noIntent = () => ({})
+
 describe('what a node says of its models', () => {
   it('has ranges of pieces and shards with their free room', () => {
     const pieces = [{ start: 0, end: 6 }]
-    expect(heldModels([{ model: stored(1), ranges: pieces }], [served(1), served(2)])).toEqual([
+    expect(heldModels([{ model: stored(1), ranges: pieces }], [served(1), served(2)], noIntent)).toEqual([
       {
         manifest: id(1),
         name: 'model 1',
@@ -51,18 +54,24 @@ describe('what a node says of its models', () => {
       { start: 3, end: 6 }
     ]
     const piecesOf = (...ranges: { start: number; end: number }[]) =>
-      heldModels([{ model: stored(1), ranges }], [])[0]?.pieces
+      heldModels([{ model: stored(1), ranges }], [], noIntent)[0]?.pieces
     expect(piecesOf(part, whole, end)).toEqual([whole])
     expect(piecesOf(part, { ...part }, end)).toEqual([part, end])
   })
 
   it('leaves out a model of which nothing can be had', () => {
-    expect(heldModels([{ model: stored(1), ranges: [] }], [served(2)])).toEqual([])
+    expect(heldModels([{ model: stored(1), ranges: [] }], [served(2)], noIntent)).toEqual([])
+  })
+
+  it('names what is being fetched, also of a model of which nothing is here yet, and what its owner chose', () => {
+    const claim = { start: 3, end: 6 }
+    const [model] = heldModels([{ model: stored(1), ranges: [] }], [], () => ({ claim, pinned: true }))
+    expect(model).toMatchObject({ claim, pinned: true, pieces: [], shards: [] })
   })
 
   it('fits into a record, with the models that are served first', () => {
     const all = Array.from({ length: MAX_MODELS + 5 }, (_, n) => ({ model: stored(n), ranges: [{ start: 0, end: 6 }] }))
-    const models = heldModels(all, [served(MAX_MODELS + 4)])
+    const models = heldModels(all, [served(MAX_MODELS + 4)], noIntent)
     expect(models).toHaveLength(MAX_MODELS)
     expect(models[0]?.manifest).toBe(id(MAX_MODELS + 4))
     const { record } = nodeView('12D3KooWGzBmMVkQMsYZ5YKbvy1hVbQaRgJCkuPr4iFJJwYLzJ5q', models, { addresses: [] })
@@ -87,8 +96,22 @@ describe('Announcer', () => {
     const about = { name: 'me', state: 'online' as const, hardware: HARDWARE }
     const store = { list: () => models, heldRanges: () => held.ranges() }
     const swarm = { announce: (announcement: Announcement) => Promise.resolve(void announced.push(announcement)) }
-    return { announced, models, held, shards, about, announcer: new Announcer({ swarm, store, shards }, () => about) }
+    const intents = new Intents()
+    const subject = new Announcer({ swarm, store, shards, intents }, () => about)
+    return { announced, models, held, shards, intents, about, announcer: subject }
   }
+
+  it('says a claim as long as it holds', async () => {
+    const { announcer: subject, announced, intents } = announcer()
+    await subject.start()
+    const claim = intents.claim(id(1), { start: 0, end: 3 })
+    await settled()
+    expect(announced.at(-1)?.models[0]).toMatchObject({ claim: { start: 0, end: 3 } })
+    claim[Symbol.dispose]()
+    await settled()
+    expect(announced.at(-1)?.models[0]).not.toHaveProperty('claim')
+    subject.stop()
+  })
 
   it('says at the start what is there, and again when a shard comes', async () => {
     const { announcer: subject, announced, shards } = announcer()

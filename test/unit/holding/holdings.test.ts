@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { EngineError } from '../../../node/engine/errors.js'
 import { Holdings, type HoldingsSettings } from '../../../node/holding/holdings.js'
+import { Intents } from '../../../node/holding/intents.js'
+import { ShardLoader } from '../../../node/holding/shard-loader.js'
+import { Tasks } from '../../../node/holding/tasks.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
 import type { NodeView } from '../../../node/swarm/types.js'
 import { LayerEngine } from '../pipeline/layer-engine.js'
@@ -46,12 +49,14 @@ function node({ bytes = 1e9, ...settings }: Partial<HoldingsSettings> & { bytes?
   const directory = new Views()
   const logger = { info: vi.fn(), warn: vi.fn() }
   const { store, library } = model
+  const [intents, tasks] = [new Intents(), new Tasks({ logger })]
+  const loader = new ShardLoader({ store, shards, library, tasks }, { context: 64 })
   const holdings = new Holdings(
-    { store, shards, library, directory, memory: { bytes }, logger },
-    { models: [], layers: undefined, context: 64, ...settings }
+    { store, shards, loader, intents, directory, memory: { bytes }, logger },
+    { models: [], layers: undefined, ...settings }
   )
   running.push(holdings)
-  return { engine, shards, directory, logger, holdings }
+  return { engine, shards, directory, logger, intents, tasks, holdings }
 }
 
 /** Files are read and written for real, perhaps on a busy machine. */
@@ -82,15 +87,22 @@ const WHOLE = { start: 0, end: 8 }
 
 describe('Holdings', () => {
   it('fetches, loads and serves what the swarm offers, and shows what it does meanwhile', async () => {
-    const { holdings, directory, shards } = node()
-    const tasks: string[] = []
-    holdings.addEventListener('change', () => tasks.push(holdings.tasks.map(({ what }) => what).join()))
+    const { holdings, directory, shards, tasks } = node()
+    const seen: string[] = []
+    tasks.addEventListener('change', () =>
+      seen.push(
+        tasks
+          .list()
+          .map(({ what }) => what)
+          .join()
+      )
+    )
     holdings.start()
     directory.show(offer())
     await soon(() => expect(shards.list()).toHaveLength(1))
     expect(shards.find(model.id, 0, 8)?.facts.range).toEqual(WHOLE)
-    await soon(() => expect(holdings.tasks).toEqual([]))
-    expect(tasks).toEqual(['fetching', '', 'loading', ''])
+    await soon(() => expect(tasks.list()).toEqual([]))
+    expect(seen).toEqual(['fetching', '', 'loading', ''])
     expect(holdings.usedBytes).toBeGreaterThan(0)
     expect(model.store.get(model.id)?.shards.map(({ range }) => range)).toEqual([WHOLE])
   })
@@ -141,13 +153,13 @@ describe('Holdings', () => {
   })
 
   it('does not hold more than the owner gives', async () => {
-    const { holdings } = node({ bytes: 1_000 })
+    const { holdings, tasks } = node({ bytes: 1_000 })
     await expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'MEMORY_TOO_SMALL' })
-    expect([holdings.usedBytes, holdings.tasks]).toEqual([0, []])
+    expect([holdings.usedBytes, tasks.list()]).toEqual([0, []])
   })
 
   it('goes on after a failure, and tries again after a while', async () => {
-    const { holdings, shards, directory, logger } = node()
+    const { holdings, shards, directory, logger, tasks } = node()
     model.beforeRange.run = () => Promise.reject(new Error('nobody has the pieces'))
     holdings.start()
     directory.show(offer())
@@ -159,7 +171,7 @@ describe('Holdings', () => {
     model.beforeRange.run = () => undefined
     await vi.advanceTimersByTimeAsync(RETRY_MS)
     await soon(() => expect(shards.list()).toHaveLength(1))
-    expect(holdings.tasks).toEqual([])
+    expect(tasks.list()).toEqual([])
   })
 
   it('tries a model once at a time, however often the directory changes meanwhile', async () => {
@@ -229,16 +241,16 @@ describe('Holdings', () => {
   })
 
   it('does not go on fetching what is removed, nor hold it again', async () => {
-    const { holdings, shards, directory, logger } = node()
+    const { holdings, shards, directory, logger, tasks } = node()
     model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
-    await soon(() => expect(holdings.tasks).toHaveLength(1))
+    await soon(() => expect(tasks.list()).toHaveLength(1))
     const asked = expect(holdings.hold(model.id)).rejects.toMatchObject({ code: 'REMOVED' })
     await holdings.remove(model.id)
     await asked
     await expectNoHold(directory)
-    expect([shards.list(), holdings.tasks]).toEqual([[], []])
+    expect([shards.list(), tasks.list()]).toEqual([[], []])
     expect(logger.warn).not.toHaveBeenCalled()
   })
 
@@ -266,13 +278,13 @@ describe('Holdings', () => {
   })
 
   it('is suspended in the middle of a fetch, and goes on with it later', async () => {
-    const { holdings, shards, directory, logger } = node()
+    const { holdings, shards, directory, logger, tasks } = node()
     model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
-    await soon(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching' }]))
+    await soon(() => expect(tasks.list()).toMatchObject([{ what: 'fetching' }]))
     await holdings.suspend()
-    expect(holdings.tasks).toEqual([])
+    expect(tasks.list()).toEqual([])
     expect(logger.warn).not.toHaveBeenCalled()
     model.beforeRange.run = () => undefined
     holdings.restore()
@@ -290,14 +302,14 @@ describe('Holdings', () => {
   })
 
   it('stops in the middle of a fetch, without a warning and without trying again', async () => {
-    const { holdings, directory, logger } = node()
+    const { holdings, directory, logger, tasks } = node()
     model.beforeRange.run = endless
     holdings.start()
     directory.show(offer())
-    await soon(() => expect(holdings.tasks).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))
+    await soon(() => expect(tasks.list()).toMatchObject([{ what: 'fetching', model: 'Tiny' }]))
     await holdings.stop()
     await holdings.stop()
-    expect(holdings.tasks).toEqual([])
+    expect(tasks.list()).toEqual([])
     expect(logger.warn).not.toHaveBeenCalled()
     await expect(holdings.hold(model.id)).rejects.toThrow('shutting down')
     expect(vi.getTimerCount()).toBe(0)

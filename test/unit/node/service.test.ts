@@ -26,7 +26,6 @@ async function service({ closed = false } = {}) {
     { event: 'shared', model: 'Toy', manifest: MANIFEST, layers: 6, cuts: [] }
   ]
   const holdings = {
-    tasks: [],
     usedBytes: 5,
     hold: (id: string, layers: unknown): Promise<void> =>
       Promise.resolve(void log.push(`hold ${id.slice(0, 2)} ${JSON.stringify(layers)}`)),
@@ -45,6 +44,7 @@ async function service({ closed = false } = {}) {
     swarm: { peer: PEER, directory, addresses: () => [ADDRESS] },
     store: { list: () => [{ id: MANIFEST, manifest: { name: 'Toy' } }] },
     holdings,
+    tasks: { list: () => [] },
     announcer: { update: () => Promise.resolve(void log.push('announce')) },
     origin: {
       answering: 2,

@@ -94,6 +94,8 @@ describe('a node record', () => {
     ['pieces beyond the model', { pieces: [{ start: 3, end: 9 }] }, 'TOO_LARGE'],
     ['a shard beyond the model', { shards: [{ ...shard, end: 9 }] }, 'TOO_LARGE'],
     ['a shard that is backwards', { shards: [{ ...shard, start: 4, end: 2 }] }, 'MALFORMED'],
+    ['an empty claim', { claim: { start: 3, end: 3 } }, 'MALFORMED'],
+    ['a claim beyond the model', { claim: { start: 3, end: 9 } }, 'TOO_LARGE'],
     ['a negative speed', { shards: [{ ...shard, secondsPerLayer: -1 }] }, 'MALFORMED'],
     ['a speed that is no number', { shards: [{ ...shard, secondsPerLayer: NaN }] }, 'NOT_FINITE'],
     ['a negative queue', { shards: [{ ...shard, queue: -1 }] }, 'MALFORMED'],

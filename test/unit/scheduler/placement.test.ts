@@ -11,7 +11,7 @@ const LAYERS = 8
 function request(memoryBytes: number, served: Served[] = [], wrong: Partial<PlacementRequest> = {}): PlacementRequest {
   return {
     ...{ layers: LAYERS, cuts: [1, 2, 3, 4, 5, 6, 7], layerBytes: Array<number>(LAYERS).fill(10) },
-    ...{ embeddingBytes: 0, headBytes: 0, memoryBytes, layersPerSecond: 100, served },
+    ...{ embeddingBytes: 0, headBytes: 0, memoryBytes, layersPerSecond: 100, served, claims: [] },
     ...wrong
   }
 }

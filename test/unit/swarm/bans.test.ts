@@ -21,7 +21,9 @@ async function bench() {
   const server = await startNode(membership, { trust })
   const peer = await startNode(membership, { bootstrap: server.addresses() })
   await peer.announce(announcement('peer'))
-  await vi.waitFor(() => expect(viewOf(server, peer)).toMatchObject({ path: 'direct', banned: false }))
+  await vi.waitFor(() => expect(viewOf(server, peer)).toMatchObject({ path: 'direct', banned: false }), {
+    timeout: 10_000
+  })
   return { membership, clock, trust, server, peer }
 }
 
@@ -47,7 +49,9 @@ describe('a banned peer', () => {
   it('loses its connections, and none are made in either direction until the ban is over', async () => {
     const { clock, trust, server, peer } = await bench()
     for (let times = 0; times < 3; times++) trust.refuse('WRONG_PIECE', peer.peer)
-    await vi.waitFor(() => expect(viewOf(server, peer)).toMatchObject({ path: 'unconnected', banned: true }))
+    await vi.waitFor(() => expect(viewOf(server, peer)).toMatchObject({ path: 'unconnected', banned: true }), {
+      timeout: 10_000
+    })
     await expect(server.connect(peer.peer)).rejects.toMatchObject({ code: 'BANNED' })
     await expect(peer.connect(server.peer)).rejects.toMatchObject({ name: 'SwarmError' })
     clock.now += BAN_MS

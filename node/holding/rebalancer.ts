@@ -1,0 +1,219 @@
+import { asError } from '../../protocol/errors.js'
+import { abortable } from '../deadline.js'
+import type { Logger } from '../logger.js'
+import type { ModelStore } from '../models/store.js'
+import type { LayerRange } from '../models/types.js'
+import { rangeText } from '../pipeline/catalogue.js'
+import type { ServedShard } from '../pipeline/served-shard.js'
+import type { ShardRegistry } from '../pipeline/shard-registry.js'
+import { precedingClaims } from '../scheduler/claims.js'
+import { bytesOfRange } from '../scheduler/fit.js'
+import { lookAgainAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../scheduler/rebalance.js'
+import type { Rebalance, RebalanceRequest } from '../scheduler/types.js'
+import type { Directory } from '../swarm/types.js'
+import { placementRequest } from './choice.js'
+import type { Holdings } from './holdings.js'
+import type { Intents } from './intents.js'
+import type { MemoryBudget } from './memory-budget.js'
+import type { ShardLoader, SizedModel } from './shard-loader.js'
+
+/** A node that may not leave its old layers yet, or has sessions on them, asks again after so long ... */
+const LEAVE_AGAIN_SECONDS = 60
+/** ... and gives the move up after so many times. */
+const LEAVE_ATTEMPTS = 10
+
+export interface RebalancerParts {
+  holdings: Pick<Holdings, 'turn' | 'usedBytes' | 'usedBytesOf'>
+  loader: ShardLoader
+  shards: ShardRegistry
+  store: Pick<ModelStore, 'removeShard'>
+  directory: Directory
+  intents: Intents
+  memory: Pick<MemoryBudget, 'bytes'>
+  logger: Pick<Logger, 'info' | 'warn'>
+}
+
+export interface RebalancerSettings {
+  /** This node's peer id. */
+  peer: () => string
+  /** A number in [0, 1). */
+  random: () => number
+}
+
+/**
+ * Now and then asks for each model that this node serves whether other layers would help the swarm more, and moves there:
+ * claims them, waits until everybody knows, fetches them while it serves the old ones, and replaces those when nobody
+ * needs them.
+ */
+export class Rebalancer {
+  readonly #parts: RebalancerParts
+  readonly #settings: RebalancerSettings
+  /** When a shard was first seen to be served, milliseconds. */
+  readonly #since = new WeakMap<ServedShard, number>()
+  readonly #stopped = new AbortController()
+  #timer: NodeJS.Timeout | undefined
+  #looking: Promise<void> = Promise.resolve()
+
+  constructor(parts: RebalancerParts, settings: RebalancerSettings) {
+    this.#parts = parts
+    this.#settings = settings
+  }
+
+  start(): void {
+    this.#parts.shards.addEventListener('change', this.#notice)
+    this.#notice()
+    this.#lookLater()
+  }
+
+  async stop(): Promise<void> {
+    this.#parts.shards.removeEventListener('change', this.#notice)
+    clearTimeout(this.#timer)
+    this.#stopped.abort(new Error('the node is shutting down'))
+    await this.#looking
+  }
+
+  /** Looks at every model now, one after the other. Resolves when no move is under way any more. */
+  async look(): Promise<void> {
+    for (const shard of this.#parts.shards.list()) {
+      const { manifest } = shard.facts
+      const { pinned, claim } = this.#parts.intents.of(manifest)
+      if (this.#isStopped()) return
+      if (pinned === true || claim !== undefined) continue
+      try {
+        await this.#consider(shard)
+      } catch (error) {
+        if (this.#isStopped()) return
+        this.#parts.logger.warn({ manifest, reason: asError(error).message }, 'cannot move to other layers now')
+      }
+    }
+  }
+
+  #isStopped(): boolean {
+    return this.#stopped.signal.aborted
+  }
+
+  readonly #notice = (): void => {
+    for (const shard of this.#parts.shards.list()) if (!this.#since.has(shard)) this.#since.set(shard, Date.now())
+  }
+
+  #lookLater(): void {
+    this.#timer = setTimeout(
+      () => {
+        this.#looking = this.look().then(() => {
+          if (!this.#isStopped()) this.#lookLater()
+        })
+      },
+      lookAgainAfter(this.#settings.random()) * 1_000
+    ).unref()
+  }
+
+  async #consider(shard: ServedShard): Promise<void> {
+    const { loader, intents, logger } = this.#parts
+    const { manifest, range } = shard.facts
+    const sized = await loader.describe(manifest, { signal: this.#stopped.signal })
+    const request = this.#request(sized, shard)
+    const move = rebalance(request)
+    if (move.kind === 'stay') return
+    const to = { start: move.start, end: move.end }
+    using _claim = intents.claim(manifest, to)
+    const older = new Set(request.claims.map(({ peer }) => peer))
+    await this.#wait(SETTLE_SECONDS)
+    if (!isMoveTo(to, rebalance(this.#confirming(this.#request(sized, shard), older)))) return
+    logger.info(
+      { model: sized.model.manifest.name, from: rangeText(range), to: rangeText(to) },
+      'moving to other layers'
+    )
+    await this.#move({ shard, sized, to })
+  }
+
+  async #move({ shard, sized, to }: Moving): Promise<void> {
+    const { holdings, loader } = this.#parts
+    const { manifest } = shard.facts
+    const file = await holdings.turn(manifest, async signal => loader.fetch(sized.model, to, { signal }))
+    for (let attempt = 0; attempt < LEAVE_ATTEMPTS; attempt++) {
+      if (attempt > 0) await this.#wait(LEAVE_AGAIN_SECONDS)
+      const isDone = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
+      if (isDone) return
+    }
+    await this.#parts.store.removeShard(manifest, to)
+    this.#parts.logger.info({ manifest, layers: rangeText(to) }, 'a move was given up: the old layers are needed')
+  }
+
+  /** Whether the new layers are served in place of the old ones now. */
+  async #replace({ shard, sized, to }: Moving, file: string, signal: AbortSignal): Promise<boolean> {
+    const { holdings, loader, memory, shards } = this.#parts
+    const { manifest } = shard.facts
+    if (!shards.list().includes(shard)) throw new Error('the engine was restarted meanwhile')
+    if (!mayLeave(this.#request(sized, shard), to)) return false
+    const needed = bytesOfRange(sized.size, to)
+    const isBeside = needed <= memory.bytes - holdings.usedBytes
+    if (!isBeside && shard.sessions > 0) return false
+    // Without a session a retiring shard is unloaded at once, and its memory is free.
+    if (!isBeside) await shards.retire(shard)
+    const used = isBeside ? (holdings.usedBytesOf.get(manifest) ?? 0) : 0
+    await loader.serve(sized.model, { range: to, file }, { signal })
+    holdings.usedBytesOf.set(manifest, used + needed)
+    if (isBeside) void this.#retire(shard, needed)
+    else await this.#forget(shard)
+    return true
+  }
+
+  /** The sessions on the old layers go on until they end. */
+  async #retire(shard: ServedShard, usedAfter: number): Promise<void> {
+    const { holdings, shards } = this.#parts
+    const { manifest } = shard.facts
+    await shards.retire(shard)
+    if (holdings.usedBytesOf.has(manifest)) holdings.usedBytesOf.set(manifest, usedAfter)
+    await this.#forget(shard)
+  }
+
+  /** So that a node which restarts comes back with the layers that it had last. */
+  async #forget({ facts: { manifest, range } }: ServedShard): Promise<void> {
+    const { store, logger } = this.#parts
+    await store.removeShard(manifest, range).catch((error: unknown) => {
+      logger.warn({ manifest, reason: asError(error).message }, 'the file of layers that were left cannot be removed')
+    })
+  }
+
+  #request({ model, size }: SizedModel, shard: ServedShard): RebalanceRequest {
+    const { directory, holdings, memory } = this.#parts
+    const others = holdings.usedBytes - (holdings.usedBytesOf.get(model.id) ?? 0)
+    return {
+      ...placementRequest({
+        model,
+        footprint: size,
+        memoryBytes: memory.bytes - others,
+        nodes: directory.nodes(),
+        layersPerSecond: shard.secondsPerLayer > 0 ? 1 / shard.secondsPerLayer : undefined
+      }),
+      peer: this.#settings.peer(),
+      range: shard.facts.range,
+      servedSeconds: (Date.now() - (this.#since.get(shard) ?? Date.now())) / 1_000
+    }
+  }
+
+  #confirming(request: RebalanceRequest, older: ReadonlySet<string>): RebalanceRequest {
+    return { ...request, claims: precedingClaims(request.claims, { peer: request.peer, older }) }
+  }
+
+  /** @throws the reason for which the node stops */
+  async #wait(seconds: number): Promise<void> {
+    const waited = Promise.withResolvers<undefined>()
+    const timer = setTimeout(() => waited.resolve(undefined), seconds * 1_000).unref()
+    try {
+      await abortable(waited.promise, this.#stopped.signal)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+interface Moving {
+  shard: ServedShard
+  sized: SizedModel
+  to: LayerRange
+}
+
+function isMoveTo(to: LayerRange, found: Rebalance): boolean {
+  return found.kind === 'move' && found.start === to.start && found.end === to.end
+}

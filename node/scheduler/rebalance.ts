@@ -1,0 +1,153 @@
+import type { LayerRange } from '../../protocol/manifest.js'
+import { chained } from './chain.js'
+import { afterClaims, staying } from './claims.js'
+import { missingLayers } from './coverage.js'
+import { rangesThatFit } from './fit.js'
+import { canPlan, fitBeside, nextMove } from './plan.js'
+import { addRate, compareLists, layerRates, slowest, softMinimum, usableRates } from './throughput.js'
+import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
+
+/**
+ * In a small swarm each move of a plan must raise the throughput of the slowest layer to this many times what it is:
+ * fetching and loading a range costs the swarm more than a percent is worth, and speeds are measured no better than that.
+ */
+export const MOVE_GAIN = 1.03
+
+/**
+ * In a larger one, where a node is a small part of every layer, a move must raise the soft minimum to so many times what
+ * it is, and must not lower the slowest layer.
+ */
+const SINGLE_GAIN = 1.01
+/** Only to close a hole does a node leave layers that it has served for less: a swarm is given time to change again. */
+export const REST_SECONDS = 7_200
+/** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
+const LOOK_SECONDS = 300
+/** Parts of it by which a look comes earlier or later: nodes that started together do not look together. */
+const LOOK_JITTER = 0.5
+/**
+ * A claim waits so long before anything is fetched for it: everybody hears of it meanwhile, and it of theirs. Two rounds
+ * of the directory, give or take.
+ */
+export const SETTLE_SECONDS = 30
+
+/** Seconds until a node looks again, by a random number in [0, 1). */
+export function lookAgainAfter(random: number): number {
+  return LOOK_SECONDS * (1 - LOOK_JITTER + 2 * LOOK_JITTER * random)
+}
+
+/**
+ * Whether a node that serves `range` should serve other layers instead. Where there is a hole: those that close most of
+ * it. Else in a small swarm, what `plan.ts` says; in a larger one, those that help the slowest layers most, where that is
+ * by `SINGLE_GAIN` at least. Never
+ *
+ * - when a layer of `range`, or a complete chain, would be lost, at the end or meanwhile, with only those counted who
+ *   stay where they are;
+ * - to layers that somebody else has claimed.
+ *
+ * A swarm whose nodes neither come nor go ends up where nobody moves.
+ */
+export function rebalance(request: RebalanceRequest): Rebalance {
+  const now = situationOf(request)
+  if (now.slowest > 0 && request.servedSeconds < REST_SECONDS) return { kind: 'stay' }
+  if (now.slowest > 0 && isSmall(request)) return planned(request)
+  const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
+  let best: { range: LayerRange; merit: number[] } | undefined
+  for (const range of options) {
+    if (!mayHelp(request, now, range)) continue
+    const merit = gain(request, now, range)
+    if (merit === undefined || !mayLeave(request, range)) continue
+    if (best === undefined || compareLists(merit, best.merit) > 0) best = { range, merit }
+  }
+  return best === undefined ? { kind: 'stay' } : { kind: 'move', ...best.range }
+}
+
+/** Whether all ways of moving several nodes can be looked at; not while somebody moves. */
+function isSmall(request: RebalanceRequest): boolean {
+  return request.claims.length === 0 && canPlan(request, [...request.served, own(request, request.range)])
+}
+
+function planned(request: RebalanceRequest): Rebalance {
+  const nodes = [...request.served, own(request, request.range)]
+  const move = nextMove(request, nodes, { peer: request.peer, gain: MOVE_GAIN })
+  return move?.peer === request.peer ? { kind: 'move', ...move.range } : { kind: 'stay' }
+}
+
+interface Situation {
+  /** Where others will be once their claims are kept. */
+  others: readonly PlacedShard[]
+  /** Tokens per second of each layer without this node, whether routes can use them or not. */
+  rates: number[]
+  /** Of the slowest layer, with this node; 0 where there is no complete chain. */
+  slowest: number
+  /** The soft minimum of all layers. */
+  soft: number
+  missing: number
+}
+
+function situationOf(request: RebalanceRequest): Situation {
+  const { layers } = request
+  const others = afterClaims(request)
+  const planned = [...others, own(request, request.range)]
+  const usable = usableRates(layers, planned)
+  return {
+    others,
+    rates: layerRates(layers, others),
+    slowest: slowest(usable),
+    soft: softMinimum(usable),
+    missing: countLayers(missingLayers(layers, planned))
+  }
+}
+
+/** Whether nobody else is about to serve any of these layers. */
+function isFree({ claims, range }: RebalanceRequest, { start, end }: LayerRange): boolean {
+  if (start === range.start && end === range.end) return false
+  return claims.every(claim => claim.end <= start || end <= claim.start)
+}
+
+/** A quick look that ignores chaining, which can only lower rates: most ranges need no closer one. */
+function mayHelp({ layersPerSecond }: RebalanceRequest, now: Situation, range: LayerRange): boolean {
+  const rates = addRate([...now.rates], { ...range, layersPerSecond })
+  if (now.slowest > 0) return softMinimum(rates) >= now.soft * SINGLE_GAIN
+  return rates.filter(rate => rate === 0).length <= now.missing
+}
+
+/** How good the swarm would be, most important first; undefined where that is not worth a move. */
+function gain(request: RebalanceRequest, now: Situation, range: LayerRange): number[] | undefined {
+  const { layers } = request
+  const after = [...now.others, own(request, range)]
+  const usable = usableRates(layers, after)
+  if (now.slowest > 0) {
+    const soft = softMinimum(usable)
+    return soft >= now.soft * SINGLE_GAIN && slowest(usable) >= now.slowest ? [soft] : undefined
+  }
+  const missing = countLayers(missingLayers(layers, after))
+  const closes = missing < now.missing || slowest(usable) > 0
+  return closes ? [-missing, ...usable.sort((a, b) => a - b)] : undefined
+}
+
+/**
+ * Whether nothing is lost when this node leaves its layers for others: before it serves those, unless both fit its memory.
+ * Peers that have claimed other layers are leaving too, and do not count.
+ */
+export function mayLeave(request: RebalanceRequest, range: LayerRange): boolean {
+  const { layers, memoryBytes } = request
+  const isBeside = fitBeside(request, { ...request.range, memoryBytes }, range)
+  const left = [...staying(request), ...(isBeside ? [own(request, range)] : [])]
+  const lost = missingLayers(layers, left).some(
+    ({ start, end }) => start < request.range.end && request.range.start < end
+  )
+  if (lost) return false
+  return isComplete(layers, left) || !isComplete(layers, [...request.served, own(request, request.range)])
+}
+
+function own({ peer, layersPerSecond, memoryBytes }: RebalanceRequest, { start, end }: LayerRange): PlacedNode {
+  return { peer, start, end, layersPerSecond, memoryBytes }
+}
+
+function isComplete(layers: number, shards: readonly PlacedShard[]): boolean {
+  return chained(layers, shards).size > 0
+}
+
+function countLayers(ranges: readonly LayerRange[]): number {
+  return ranges.reduce((sum, { start, end }) => sum + end - start, 0)
+}

@@ -1,0 +1,216 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { chained } from '../../../node/scheduler/chain.js'
+import { afterClaims, precedingClaims } from '../../../node/scheduler/claims.js'
+import { missingLayers } from '../../../node/scheduler/coverage.js'
+import { choosePlacement } from '../../../node/scheduler/placement.js'
+import { lookAgainAfter, mayLeave, MOVE_GAIN, rebalance, REST_SECONDS } from '../../../node/scheduler/rebalance.js'
+import { slowest, usableRates } from '../../../node/scheduler/throughput.js'
+import type { PlacedNode, RebalanceRequest } from '../../../node/scheduler/types.js'
+
+const LAYERS = 8
+const SIZE = { layers: LAYERS, cuts: [1, 2, 3, 4, 5, 6, 7], layerBytes: Array<number>(LAYERS).fill(10) }
+const ENDS = { embeddingBytes: 0, headBytes: 0 }
+
+/** With just enough memory for its layers, unless more is said. */
+function node(peer: string, start: number, end: number, more: Partial<PlacedNode> = {}): PlacedNode {
+  return { peer, start, end, layersPerSecond: 100, memoryBytes: (end - start) * 10, ...more }
+}
+
+function request(own: PlacedNode, served: PlacedNode[], more: Partial<RebalanceRequest> = {}): RebalanceRequest {
+  const { peer, start, end, layersPerSecond, memoryBytes = 0 } = own
+  const settled = { claims: [], servedSeconds: REST_SECONDS }
+  return { ...SIZE, ...ENDS, peer, range: { start, end }, layersPerSecond, memoryBytes, served, ...settled, ...more }
+}
+
+function decide(own: PlacedNode, served: PlacedNode[], more: Partial<RebalanceRequest> = {}): string {
+  const found = rebalance(request(own, served, more))
+  return found.kind === 'stay' ? 'stay' : `${found.start}-${found.end}`
+}
+
+describe('a node', () => {
+  it('that holds what another one holds too closes a hole', () => {
+    expect(decide(node('b', 0, 4), [node('a', 0, 4)])).toBe('4-8')
+  })
+
+  it('does not leave a hole to close another one', () => {
+    expect(decide(node('a', 0, 4), [])).toBe('stay')
+    expect(decide(node('a', 0, 4), [node('b', 2, 4)])).toBe('stay')
+  })
+
+  it('leaves a hole that somebody has claimed to them', () => {
+    expect(decide(node('b', 0, 4), [node('a', 0, 4)], { claims: [node('c', 4, 8)] })).toBe('stay')
+    expect(decide(node('b', 0, 4), [node('a', 0, 4)], { claims: [node('c', 5, 8)] })).toBe('1-5')
+  })
+
+  it('does not count on those who are about to leave', () => {
+    const served = [node('a', 0, 4), node('c', 0, 4)]
+    const claims = [node('a', 4, 6)]
+    expect(decide(node('b', 0, 4), [node('a', 0, 4)], { claims })).toBe('stay')
+    expect(decide(node('b', 0, 4), served, { claims })).toBe('6-8')
+    expect(mayLeave(request(node('b', 0, 4), [node('a', 0, 4)], { claims }), { start: 4, end: 8 })).toBe(false)
+    expect(mayLeave(request(node('b', 0, 4), served, { claims }), { start: 4, end: 8 })).toBe(true)
+  })
+
+  it('goes where the slowest layers are', () => {
+    const served = [node('a', 0, 4, { layersPerSecond: 400 }), node('c', 4, 8, { layersPerSecond: 40 })]
+    expect(decide(node('b', 0, 4), served)).toBe('4-8')
+  })
+
+  it('stays where a move gains less than it must', () => {
+    const served = [node('a', 0, 4, { layersPerSecond: 400 }), node('c', 4, 8, { layersPerSecond: 400 })]
+    expect(decide(node('b', 0, 4, { layersPerSecond: 4 }), served)).toBe('stay')
+  })
+
+  it('rests before it moves again, unless there is a hole', () => {
+    const lately = { servedSeconds: REST_SECONDS - 1 }
+    const served = [node('a', 0, 4, { layersPerSecond: 400 }), node('c', 4, 8, { layersPerSecond: 40 })]
+    expect(decide(node('b', 0, 4), served, lately)).toBe('stay')
+    expect(decide(node('b', 0, 4), [node('a', 0, 4)], lately)).toBe('4-8')
+  })
+
+  it('with room for both ranges needs nobody else for the layers that it leaves and keeps', () => {
+    const slow = [node('a', 0, 2), node('c', 2, 8, { layersPerSecond: 1, memoryBytes: undefined })]
+    expect(mayLeave(request(node('b', 2, 4), slow), { start: 4, end: 6 })).toBe(true)
+    const alone = [node('a', 0, 2), node('c', 4, 8)]
+    expect(mayLeave(request(node('b', 2, 4), alone), { start: 2, end: 5 })).toBe(false)
+    expect(mayLeave(request(node('b', 2, 4, { memoryBytes: 50 }), alone), { start: 2, end: 5 })).toBe(true)
+  })
+
+  it('lets another one move that helps more', () => {
+    const [fast, middle] = [node('a', 0, 4, { layersPerSecond: 1_000 }), node('c', 0, 4, { layersPerSecond: 500 })]
+    const slow = node('b', 4, 8, { layersPerSecond: 10 })
+    expect(decide(fast, [slow, middle])).toBe('stay')
+    expect(decide(middle, [slow, fast])).toBe('4-8')
+    expect(decide(slow, [fast, middle])).toBe('stay')
+  })
+
+  it('does not wait for one that will not move', () => {
+    const middle = node('c', 0, 4, { layersPerSecond: 500, memoryBytes: undefined })
+    const slow = node('b', 4, 8, { layersPerSecond: 10 })
+    expect(decide(node('a', 0, 4, { layersPerSecond: 1_000 }), [slow, middle])).toBe('4-8')
+  })
+})
+
+describe('a claim', () => {
+  const claims = [node('a', 0, 4), node('c', 0, 4)]
+
+  it('comes after those that were there before, and after those of peers whose ids come first', () => {
+    expect(precedingClaims(claims, { peer: 'b', older: new Set() }).map(({ peer }) => peer)).toEqual(['a'])
+    expect(precedingClaims(claims, { peer: 'b', older: new Set(['c']) })).toEqual(claims)
+  })
+
+  it('counts as served where a node joins', () => {
+    const seen = { ...SIZE, ...ENDS, memoryBytes: 40, layersPerSecond: 100, served: [node('x', 0, 4)] }
+    expect(choosePlacement({ ...seen, claims: [] })).toMatchObject({ start: 4 })
+    expect(choosePlacement({ ...seen, claims: [node('y', 4, 8)] })).toMatchObject({ start: 0 })
+  })
+
+  it('of a peer that serves other layers takes their place', () => {
+    const served = [node('a', 0, 4), node('b', 0, 4)]
+    expect(afterClaims({ served, claims: [node('a', 4, 8)] })).toEqual([node('b', 0, 4), node('a', 4, 8)])
+  })
+})
+
+describe('the next look', () => {
+  it('comes at a random time around the same one', () => {
+    const times = [0, 0.5, 0.999].map(lookAgainAfter)
+    expect(times[0]).toBeLessThan(times[1] ?? 0)
+    expect(times[1]).toBeLessThan(times[2] ?? 0)
+    expect((times[2] ?? 0) / (times[0] ?? 1)).toBeLessThan(4)
+  })
+})
+
+/** Any nodes, each with a range that fits it. */
+const swarms = fc.array(
+  fc
+    .record({
+      capacity: fc.integer({ min: 1, max: 5 }),
+      start: fc.nat(7),
+      layersPerSecond: fc.integer({ min: 1, max: 500 })
+    })
+    .map(({ capacity, start, layersPerSecond }) => {
+      return { start, end: Math.min(LAYERS, start + capacity), layersPerSecond, memoryBytes: capacity * 10 }
+    }),
+  { minLength: 2, maxLength: 6 }
+)
+/** A look at so many placements takes its time. */
+const RUNS = { numRuns: 10 }
+const named = (nodes: Omit<PlacedNode, 'peer'>[]): PlacedNode[] =>
+  nodes.map((some, index) => ({ peer: `peer-${index}`, ...some }))
+
+function without(nodes: readonly PlacedNode[], { peer }: PlacedNode): PlacedNode[] {
+  return nodes.filter(other => other.peer !== peer)
+}
+
+describe('any swarm', () => {
+  it('has no hole after a move that it had not before, nor while the node moves', () => {
+    fc.assert(
+      fc.property(swarms, some => {
+        const nodes = named(some)
+        for (const own of nodes) {
+          const others = without(nodes, own)
+          const found = rebalance(request(own, others))
+          if (found.kind === 'stay') continue
+          const to = { ...own, start: found.start, end: found.end }
+          const isBeside = own.end - own.start + to.end - to.start <= (own.memoryBytes ?? 0) / 10
+          for (const left of [[...others, to], isBeside ? [...others, to] : others]) {
+            const holes = missingLayers(LAYERS, left)
+            expect(holes.filter(({ start, end }) => start < own.end && own.start < end)).toEqual([])
+            if (chained(LAYERS, nodes).size > 0) expect(chained(LAYERS, left).size).toBeGreaterThan(0)
+          }
+        }
+      }),
+      RUNS
+    )
+  })
+
+  it('whose nodes see the same never has two of them move into the same layers', () => {
+    fc.assert(
+      fc.property(swarms, some => {
+        const nodes = named(some)
+        const claims = nodes.flatMap(own => {
+          const found = rebalance(request(own, without(nodes, own)))
+          return found.kind === 'stay' ? [] : [{ ...own, start: found.start, end: found.end }]
+        })
+        // Everybody has heard of every claim by now.
+        const moving = claims.filter(claim => {
+          const own = nodes.find(({ peer }) => peer === claim.peer) ?? expect.fail('a claim of nobody')
+          const preceding = precedingClaims(without(claims, own), { peer: own.peer, older: new Set() })
+          const again = rebalance(request(own, without(nodes, own), { claims: preceding }))
+          return again.kind === 'move' && again.start === claim.start && again.end === claim.end
+        })
+        for (const [index, a] of moving.entries())
+          for (const b of moving.slice(index + 1)) expect(a.end <= b.start || b.end <= a.start).toBe(true)
+        const leaving = new Set(moving.map(({ peer }) => peer))
+        const left = nodes.filter(({ peer }) => !leaving.has(peer))
+        if (chained(LAYERS, nodes).size > 0) expect(chained(LAYERS, [...left, ...moving]).size).toBeGreaterThan(0)
+      }),
+      RUNS
+    )
+  })
+
+  it('comes to rest when nobody comes or goes, better than it was', () => {
+    fc.assert(
+      fc.property(swarms, some => {
+        let nodes = named(some)
+        const before = slowest(usableRates(LAYERS, nodes))
+        let moves = 0
+        for (let moved = true; moved;) {
+          moved = false
+          for (const { peer } of nodes) {
+            const own = nodes.find(other => other.peer === peer) ?? expect.fail('a node is gone')
+            const found = rebalance(request(own, without(nodes, own)))
+            if (found.kind === 'stay') continue
+            nodes = nodes.map(other => (other === own ? { ...own, start: found.start, end: found.end } : other))
+            moved = true
+            expect(++moves).toBeLessThan(50)
+          }
+        }
+        const gained = moves > 0 && before > 0 ? before * MOVE_GAIN : before
+        expect(slowest(usableRates(LAYERS, nodes))).toBeGreaterThanOrEqual(gained)
+      }),
+      RUNS
+    )
+  })
+})
