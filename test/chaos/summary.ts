@@ -1,0 +1,39 @@
+/** What a chaos run found, in lines. Pure. */
+import { quantile } from '../bench/statistics.js'
+import type { Played } from './play.js'
+
+export function lineOf({ schedule, courses, agreements, acts, faults }: Played): string {
+  const answers = courses.map(({ tokens, error, reroutes }, i) => {
+    const end = error === undefined ? '' : ` ${error.code}`
+    const same = agreements[i] === 1 ? '' : ` (${percent(agreements[i] ?? 0)} as undisturbed)`
+    return `${tokens.length}${same}${end}${reroutes.length === 0 ? '' : ` +${reroutes.length}`}`
+  })
+  const head = `${faults.length === 0 ? 'ok  ' : 'FAIL'} #${schedule.number} ${schedule.fate}, answers ${answers.join(', ')}`
+  return [`${head}; ${acts.join(', ') || 'nothing was done'}`, ...faults.map(fault => `     ${fault}`)].join('\n')
+}
+
+export function summary(played: readonly Played[]): string[] {
+  const courses = played.flatMap(one => one.courses)
+  const agreements = played.flatMap(one => one.agreements)
+  const reroutes = courses.flatMap(course => course.reroutes)
+  const whole = played.filter(({ schedule }) => schedule.fate !== 'lost').flatMap(one => one.courses)
+  const peaceful = reroutes.filter(({ lost }) => lost.every(({ reason }) => reason === undefined))
+  const compared = courses.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  const agreed = courses.reduce((sum, { tokens }, i) => sum + tokens.length * (agreements[i] ?? 0), 0)
+  return [
+    `${played.length} schedules, ${courses.length} answers, ${compared} tokens; of ${whole.length} that had to, ${whole.filter(({ done }) => done !== undefined).length} completed`,
+    `as undisturbed: ${agreements.filter(same => same === 1).length} of ${agreements.length} answers, ${percent(agreed / Math.max(1, compared))} of the tokens up to the first difference`,
+    `the route changed ${reroutes.length} times, ${peaceful.length} of them because a node left; ${courses.reduce((sum, { waits }) => sum + waits, 0)} times an answer waited`,
+    `pauses, from the last text before to the first one after: ${spreadOf(courses.flatMap(course => course.pauses))}`,
+    `of these the loss is known: ${spreadOf(reroutes.map(({ elapsedMs }) => elapsedMs))}`
+  ]
+}
+
+function spreadOf(milliseconds: readonly number[]): string {
+  const at = (share: number): string => `${Math.round(quantile(milliseconds, share))} ms`
+  return `${milliseconds.length}, p50 ${at(0.5)}, p95 ${at(0.95)}, most ${at(1)}`
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}
