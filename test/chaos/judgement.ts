@@ -15,10 +15,15 @@ export interface Measure {
   most: number
   /** Tokens of the undisturbed run. */
   expected: readonly number[]
+  /** Those of the answers that were under way at the same time. */
+  others: readonly (readonly number[])[]
 }
 
+/** So many tokens in a row at their own places, out of a vocabulary of hundreds, are no accident. */
+const FOREIGN = 8
+
 /** What must not be, in words; nothing where all is well. */
-export function faultsOf({ tokens, done, error }: Outcome, { fate, exact, most, expected }: Measure): string[] {
+export function faultsOf({ tokens, done, error }: Outcome, { fate, exact, most, expected, others }: Measure): string[] {
   const faults: string[] = []
   const same = agreement(tokens, expected)
   if (error !== undefined && (fate !== 'lost' || !LOST.has(error.code))) faults.push(`${error.code}: ${error.message}`)
@@ -27,11 +32,18 @@ export function faultsOf({ tokens, done, error }: Outcome, { fate, exact, most, 
   }
   if (tokens.length > most) faults.push(`${tokens.length} tokens where ${most} were asked for`)
   if (done?.reason === 'length' && tokens.length !== most) faults.push(`it ended at its length with ${tokens.length}`)
+  if (others.some(other => isForeign(tokens.slice(same), other.slice(same)))) {
+    faults.push(`from token ${same} on it has those of another answer`)
+  }
   if (exact && same < tokens.length) faults.push(`token ${same} of ${tokens.length} is another one`)
   else if (exact && done !== undefined && tokens.length < expected.length) {
     faults.push(`${tokens.length} tokens where the undisturbed run has ${expected.length}`)
   }
   return faults
+}
+
+function isForeign(tokens: readonly number[], other: readonly number[]): boolean {
+  return agreement(tokens, other) >= FOREIGN
 }
 
 /** Tokens up to the first difference. */

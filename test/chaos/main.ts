@@ -27,6 +27,8 @@ if (obstacle !== undefined) console.log(`without partitions: a network of hosts 
 console.log(`seed ${seed}, ${planned.length} schedules, ${replay} replay`)
 
 await using mesh = await ChaosMesh.start({ partitions: obstacle === undefined })
+const leave = (): void => void mesh[Symbol.asyncDispose]().finally(() => process.exit(130))
+process.once('SIGINT', leave).once('SIGTERM', leave)
 const played: Played[] = []
 for (const one of planned) {
   const result = await play(mesh, one, { replay })

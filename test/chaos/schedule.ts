@@ -73,7 +73,7 @@ function plannedAnswer(draw: Draw): PlannedAnswer {
     prompt: Array.from({ length: words }, () => draw.of(WORDS)).join(' '),
     temperature: draw.of(TEMPERATURES),
     seed: draw.below(2 ** 31),
-    tokens: Math.round(16 * 64 ** draw.number())
+    tokens: Math.round(16 * 40 ** draw.number())
   }
 }
 
