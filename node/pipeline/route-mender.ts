@@ -17,7 +17,7 @@ import type { StageWatch } from './stage-watch.js'
 export interface RouteMenderParts {
   openChannel: OpenChannel
   planner: RoutePlanner
-  watch: Pick<StageWatch, 'add' | 'remove' | 'ask'>
+  watch: Pick<StageWatch, 'add' | 'remove' | 'ask' | 'lives'>
   /** The session's end. */
   signal: AbortSignal
   /** Milliseconds, monotonic. */
@@ -97,6 +97,7 @@ export class RouteMender {
   /** A step was answered: what failed before is over. */
   progressed(sequence: number): void {
     this.#attempts = 0
+    this.#looks = 0
     this.#failed.forgive()
     for (const seat of this.#seats) seat.filled ||= sequence >= seat.since
   }
@@ -153,7 +154,7 @@ export class RouteMender {
       else if (leaving !== undefined) await this.#moveOn(leaving)
       else return false
     } catch (error) {
-      this.#tryAgain(asError(error))
+      await this.#tryAgain(asError(error))
     }
     return true
   }
@@ -170,11 +171,9 @@ export class RouteMender {
   async #replace(lostOnes: Run): Promise<void> {
     const found = this.#find(lostOnes)
     if (found === undefined) {
-      const { signal, planner } = this.#parts
-      if (await planner.lookAround({ signal, attempt: this.#looks++ })) return
-      throw planner.explain(this.#failed.gone, this.#failed.last)
+      if ((await this.#lookAround()) || (await this.#pardon())) return
+      throw this.#nobody
     }
-    this.#looks = 0
     const { run, stages } = found
     // Stages around the lost ones that are replaced too give back their room first: it may be needed.
     for (const seat of this.#seats.slice(run.from, run.to)) this.#leave(seat)
@@ -184,6 +183,26 @@ export class RouteMender {
       for (const seat of fresh) seat.filled = this.#parts.rows() === 0
       await this.#feed(run.from)
     })
+  }
+
+  /** Whether it is of use to look again: what is waited for counts from the last answered step, whoever was tried in vain. */
+  async #lookAround(): Promise<boolean> {
+    const { signal, planner } = this.#parts
+    return planner.lookAround({ signal, attempt: this.#looks++ })
+  }
+
+  get #nobody(): PipelineError {
+    return this.#parts.planner.explain(this.#failed.gone, this.#failed.last)
+  }
+
+  /** A stream that broke is not always a dead node. Whether anybody lives after all. */
+  async #pardon(): Promise<boolean> {
+    const lives = async (peer: string): Promise<boolean> => {
+      const living = await this.#parts.watch.lives(peer)
+      if (living) this.#failed.pardon(peer)
+      return living
+    }
+    return (await Promise.all(this.#failed.pardonable.map(lives))).includes(true)
   }
 
   #find(lostOnes: Run): { run: Run; stages: SessionStage[] } | undefined {
@@ -355,13 +374,14 @@ export class RouteMender {
   }
 
   /** @throws PipelineError when it is no use to try again */
-  #tryAgain(error: Error): void {
+  async #tryAgain(error: Error): Promise<void> {
     this.#parts.signal.throwIfAborted()
     if (error instanceof ProtocolError) return
     if (!(error instanceof PipelineError) || !isMendable(error)) throw error
     this.#failed.note(error)
     for (const seat of this.#seats) if (seat.stage.peer === error.details['peer']) seat.lose(error)
-    if (++this.#attempts >= MEND_ATTEMPTS) throw error
+    // The directory may show those who are gone for a while: trying them must not end an answer that waits.
+    if (++this.#attempts >= MEND_ATTEMPTS && !(await this.#lookAround())) throw this.#nobody
   }
 
   #report(): void {
