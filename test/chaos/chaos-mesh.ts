@@ -49,7 +49,7 @@ export class ChaosMesh implements AsyncDisposable {
     try {
       const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
       const hosts: Host[] = []
-      if (internet !== undefined) for (const _ of LAYOUT) hosts.push(await internet.host())
+      if (internet !== undefined) while (hosts.length < LAYOUT.length) hosts.push(await internet.host())
       const nodes = LAYOUT.map(({ start, end }, i) => ({ layers: `${start}-${end}`, host: hosts[i] }))
       const mesh = await startMesh({ nodes, models: [{ file, name: MODEL }], context: CONTEXT })
       const chaos = new ChaosMesh(mesh, { folder, internet, hosts })

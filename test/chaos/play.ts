@@ -35,7 +35,8 @@ export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: Play
   const controller = new AbortController()
   const courses = schedule.answers.map(planned => new Course(mesh.origin.service, request(planned), controller.signal))
   const faults: string[] = []
-  const acts = disturb(mesh, schedule, courses).catch((error: unknown) => {
+  const lengths = expected.map(({ length }) => length)
+  const acts = disturb(mesh, schedule, { courses, lengths }).catch((error: unknown) => {
     faults.push(asError(error).message)
     return [asError(error).message]
   })
@@ -94,12 +95,16 @@ async function ends(course: Course): Promise<boolean> {
 }
 
 /** One disturbance after the other, as long as an answer goes on. What was done. */
-async function disturb(mesh: ChaosMesh, schedule: Schedule, courses: readonly Course[]): Promise<string[]> {
+async function disturb(
+  mesh: ChaosMesh,
+  schedule: Schedule,
+  { courses, lengths }: { courses: readonly Course[]; lengths: readonly number[] }
+): Promise<string[]> {
   const acts: string[] = []
   const struck = new Map<number, number[]>()
-  for (const [i, { answer, tokens, act }] of schedule.disturbances.entries()) {
+  for (const [i, { answer, share, act }] of schedule.disturbances.entries()) {
     const course = courses[answer]
-    await course?.reached(tokens)
+    await course?.reached(Math.floor(share * (lengths[answer] ?? 0)))
     if (course === undefined || courses.every(({ over }) => over)) break
     if (act.do === 'restore') {
       const nodes = struck.get(act.of) ?? []

@@ -19,10 +19,10 @@ export type Act =
   /** Whoever an earlier disturbance struck is there again, and serves. */
   | { do: 'restore'; of: number }
 
-/** Done once this answer has so many tokens, and the disturbance before this one is done. */
+/** Done once this answer has this share of what it has undisturbed, and the disturbance before this one is done. */
 export interface Disturbance {
   answer: number
-  tokens: number
+  share: number
   act: Act
 }
 
@@ -77,14 +77,18 @@ function plannedAnswer(draw: Draw): PlannedAnswer {
   }
 }
 
-/** One to four, in the order of the time that they come at; some are undone while the answers go on. */
+/** One to four, in the order in which they come; some are undone while the answers go on. */
 function strikes(draw: Draw, answers: readonly PlannedAnswer[]): Disturbance[] {
-  const times = Array.from({ length: draw.of([1, 1, 2, 2, 3, 4]) }, () => draw.number()).sort((a, b) => a - b)
+  const shares = Array.from({ length: draw.of([1, 1, 2, 2, 3, 4]) }, () => draw.share()).sort((a, b) => a - b)
   const disturbances: Disturbance[] = []
-  for (const time of times) {
-    disturbances.push(at(draw, answers, { time, act: strike(draw) }))
+  for (const share of shares) {
+    disturbances.push({ answer: draw.below(answers.length), share, act: strike(draw) })
     if (!draw.chance(0.5)) continue
-    disturbances.push(at(draw, answers, { time, act: { do: 'restore', of: disturbances.length - 1 } }))
+    disturbances.push({
+      answer: draw.below(answers.length),
+      share,
+      act: { do: 'restore', of: disturbances.length - 1 }
+    })
   }
   return disturbances
 }
@@ -100,14 +104,8 @@ function blackOut(
 ): Disturbance[] {
   const layers = [...Array(LAYERS).keys()].filter(layer => !originServes || !holdersOf(layer).includes(ORIGIN))
   const act: Act = { do: 'black-out', blow: draw.of(BLACK_OUTS), layer: draw.of(layers) }
-  const struck = at(draw, answers, { time: draw.number(), act })
+  const struck: Disturbance = { answer: draw.below(answers.length), share: draw.share(), act }
   return fate === 'lost' ? [struck] : [struck, { ...struck, act: { do: 'restore', of: 0 } }]
-}
-
-/** When this part of one of the answers is there. */
-function at(draw: Draw, answers: readonly PlannedAnswer[], { time, act }: { time: number; act: Act }): Disturbance {
-  const answer = draw.below(answers.length)
-  return { answer, tokens: Math.floor(time * (answers[answer]?.tokens ?? 0)), act }
 }
 
 class Draw {
@@ -120,6 +118,11 @@ class Draw {
   /** From [0, 1). */
   number(): number {
     return this.#random()
+  }
+
+  /** In the course of an answer, rather early: it goes on while something is done. */
+  share(): number {
+    return 0.9 * this.#random() ** 2
   }
 
   below(limit: number): number {

@@ -5,17 +5,20 @@ import type { Act, Schedule } from '../chaos/schedule.js'
 import { lineOf } from '../chaos/summary.js'
 
 /** A few of what `npm run chaos` does, chosen so that each of the ways to be lost comes once. */
-const ANSWER = { prompt: 'the of and', temperature: 0, seed: 1, tokens: 60 }
-const WARM = { prompt: 'that it was for on', temperature: 0.9, seed: 2, tokens: 40 }
+const ANSWER = { prompt: 'the', temperature: 0, seed: 1, tokens: 400 }
+const WARM = { prompt: 'that it was for on', temperature: 0.9, seed: 1, tokens: 300 }
 
-const at = (tokens: number, act: Act, answer = 0): Schedule['disturbances'][number] => ({ answer, tokens, act })
+const at = (share: number, act: Act, answer = 0): Schedule['disturbances'][number] => ({ answer, share, act })
 
 const SCHEDULES: Omit<Schedule, 'number'>[] = [
   {
     originServes: true,
     fate: 'completes',
     answers: [WARM],
-    disturbances: [at(10, { do: 'strike', blow: 'kill', stage: 1 }), at(25, { do: 'strike', blow: 'pause', stage: 2 })]
+    disturbances: [
+      at(0.1, { do: 'strike', blow: 'kill', stage: 1 }),
+      at(0.2, { do: 'strike', blow: 'pause', stage: 2 })
+    ]
   },
   {
     originServes: false,
@@ -23,20 +26,20 @@ const SCHEDULES: Omit<Schedule, 'number'>[] = [
     answers: [ANSWER, WARM],
     disturbances: [
       at(0, { do: 'strike', blow: 'kill-engine', stage: 0 }),
-      at(20, { do: 'strike', blow: 'leave', stage: 2 }, 1)
+      at(0.2, { do: 'strike', blow: 'leave', stage: 2 }, 1)
     ]
   },
   {
     originServes: false,
     fate: 'waits',
     answers: [ANSWER],
-    disturbances: [at(30, { do: 'black-out', blow: 'kill', layer: 7 }), at(30, { do: 'restore', of: 0 })]
+    disturbances: [at(0.1, { do: 'black-out', blow: 'kill', layer: 0 }), at(0.1, { do: 'restore', of: 0 })]
   },
   {
     originServes: false,
     fate: 'lost',
     answers: [ANSWER],
-    disturbances: [at(20, { do: 'black-out', blow: 'kill', layer: 0 })]
+    disturbances: [at(0.2, { do: 'black-out', blow: 'kill', layer: 0 })]
   }
 ]
 
