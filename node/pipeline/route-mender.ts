@@ -17,7 +17,7 @@ import type { StageWatch } from './stage-watch.js'
 export interface RouteMenderParts {
   openChannel: OpenChannel
   planner: RoutePlanner
-  watch: Pick<StageWatch, 'add' | 'remove' | 'ask'>
+  watch: Pick<StageWatch, 'add' | 'remove' | 'ask' | 'lives'>
   /** The session's end. */
   signal: AbortSignal
   /** Milliseconds, monotonic. */
@@ -200,10 +200,8 @@ export class RouteMender {
     const { signal, planner } = this.#parts
     const found = this.#attempts < MEND_ATTEMPTS ? this.#find(lostOnes) : undefined
     if (found !== undefined) return found
-    if (!(await planner.lookAround({ signal, attempt: this.#looks++ }))) {
-      throw planner.explain(this.#failed.gone, this.#failed.last)
-    }
-    this.#attempts = 0
+    if (await planner.lookAround({ signal, attempt: this.#looks++ })) this.#attempts = 0
+    else if (!(await this.#pardon())) throw planner.explain(this.#failed.gone, this.#failed.last)
     return undefined
   }
 
@@ -217,6 +215,16 @@ export class RouteMender {
       for (const seat of fresh) seat.filled = this.#parts.rows() === 0
       await this.#feed(run.from)
     })
+  }
+
+  /** A stream that broke is not always a dead node. Whether anybody lives after all. */
+  async #pardon(): Promise<boolean> {
+    const lives = async (peer: string): Promise<boolean> => {
+      const living = await this.#parts.watch.lives(peer)
+      if (living) this.#failed.pardon(peer)
+      return living
+    }
+    return (await Promise.all(this.#failed.pardonable.map(lives))).includes(true)
   }
 
   #find(lostOnes: Run): Found | undefined {

@@ -67,6 +67,11 @@ export class StageWatch {
     if (error !== undefined) this.#parts.onLost(peer, error)
   }
 
+  /** Whether it answers that it does; told to nobody else. */
+  async lives(peer: string): Promise<boolean> {
+    return (await this.#ask(peer)) === undefined
+  }
+
   /** Half of the silence that counts as a loss. */
   #patience(least: number): number {
     return Math.max(least, (SILENT_STEPS / 2) * this.#expected)

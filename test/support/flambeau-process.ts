@@ -127,8 +127,12 @@ class Child implements RunningCommand {
   readonly #process: ChildProcess
   #stdout = ''
   #stderr = ''
-  /** The test process must not leave it behind, even when it dies of an error. */
-  readonly #onExit = (): void => this.#killGroup()
+  /** The test process must not leave them behind, even when it dies of an error. */
+  static readonly #running = new Set<Child>()
+
+  static {
+    process.once('exit', () => Child.#running.forEach(child => child.#killGroup()))
+  }
 
   constructor([program = '', ...args]: readonly string[], env: NodeJS.ProcessEnv) {
     this.#process = spawn(program, args, { env, detached: process.platform !== 'win32' })
@@ -136,14 +140,14 @@ class Child implements RunningCommand {
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     // It may end before it has read its input.
     this.#process.stdin?.on('error', () => undefined)
-    process.once('exit', this.#onExit)
+    Child.#running.add(this)
     const closed = once(this.#process, 'close')
     this.ended = once(this.#process, 'exit').then(async ([code]) => {
       // What it started must end with it, and would hold its output open.
       this.#killGroup()
       await closed
       this.hasEnded = true
-      process.removeListener('exit', this.#onExit)
+      Child.#running.delete(this)
       return { code: code as number | null, ...this.output() }
     })
   }

@@ -8,6 +8,8 @@ const execute = promisify(execFile)
 /** Public as far as programs can tell (ranges for documentation are not); nothing leaves the namespaces. */
 const OUTSIDE = '45.0.0'
 const INSIDE = '192.168.1'
+/** An Ethernet address that no host has. */
+const NOBODY = '02:00:00:00:00:00'
 
 /** A machine of the emulated internet. */
 export interface Host {
@@ -35,14 +37,15 @@ export class Internet implements AsyncDisposable {
     process.once('exit', this.#onExit)
   }
 
-  /** Why there can be none on this machine; undefined: there can. */
-  static async obstacle(): Promise<string | undefined> {
+  /** Why there can be none on this machine, with routers or without; undefined: there can. */
+  static async obstacle({ routers = true } = {}): Promise<string | undefined> {
     try {
       await using internet = await Internet.start()
-      await internet.hostBehindRouter({ upnp: true })
+      await (routers ? internet.hostBehindRouter({ upnp: true }) : internet.host())
       return undefined
     } catch (error) {
-      return `needs root, Linux and the Debian packages iproute2, nftables, miniupnpd-nftables: ${String(error)}`
+      const packages = routers ? 'packages iproute2, nftables, miniupnpd-nftables' : 'package iproute2'
+      return `needs root, Linux and the Debian ${packages}: ${String(error)}`
     }
   }
 
@@ -62,6 +65,20 @@ export class Internet implements AsyncDisposable {
   async host(): Promise<Host> {
     const { name, address } = await this.#plug('host')
     return { address, within: this.#within(name) }
+  }
+
+  /** From now on neither hears of the other, and nobody is told: each sends to an Ethernet address that nobody has. */
+  async cut(a: Host, b: Host): Promise<void> {
+    const deaf = async (host: Host, { address }: Host): Promise<void> =>
+      enter(host, ...`ip neigh replace ${address} lladdr ${NOBODY} dev outside nud permanent`.split(' '))
+    await Promise.all([deaf(a, b), deaf(b, a)])
+  }
+
+  /** Undoes `cut`. */
+  async heal(a: Host, b: Host): Promise<void> {
+    const hear = async (host: Host, { address }: Host): Promise<void> =>
+      enter(host, ...`ip neigh del ${address} dev outside`.split(' '))
+    await Promise.all([hear(a, b), hear(b, a)])
   }
 
   /** @param upnp - the router forwards ports when it is asked to. */
@@ -132,8 +149,7 @@ export class Internet implements AsyncDisposable {
   }
 
   async #run(name: string, ...command: string[]): Promise<void> {
-    const [program = '', ...args] = [...this.#within(name), ...command]
-    await execute(program, args)
+    await enter({ within: this.#within(name) }, ...command)
   }
 
   #within(name: string): string[] {
@@ -143,6 +159,12 @@ export class Internet implements AsyncDisposable {
   #full(name: string): string {
     return `${this.#prefix}-${name}`
   }
+}
+
+/** Runs a command on this machine. */
+async function enter({ within }: Pick<Host, 'within'>, ...command: string[]): Promise<void> {
+  const [program = '', ...args] = [...within, ...command]
+  await execute(program, args)
 }
 
 /** The chains whose names begin with upnp are the UPnP server's. */

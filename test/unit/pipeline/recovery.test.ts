@@ -215,6 +215,39 @@ describe('a lost stage whose layers nobody else has', () => {
   })
 })
 
+describe('an answer that waits', () => {
+  it('goes on waiting, however often those who are gone were tried', async () => {
+    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6] })
+    let now = 0
+    let tried = 0
+    mesh.now = () => now
+    mesh.lookAround = async () => {
+      now += 1_000
+      if (tried === 20 && !mesh.nodes.has('late')) await mesh.add('late', { range: { start: 2, end: 4 } })
+      return true
+    }
+    const kill = (): void => {
+      // The directory still shows it, and whenever it is no longer left out it is tried.
+      mesh.unreachable = ({ to }) => to === 'b' && ++tried > 0
+      for (const { to, near } of mesh.streams) if (to === 'b') near.abort(new Error('out of power'))
+    }
+    const result = await answerWhile(mesh, { at: { 5: kill } })
+    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'late', 'c'] })
+    expect(tried).toBeGreaterThan(10)
+  })
+})
+
+describe('a stage that failed a moment ago and lives', () => {
+  it('is taken again where nobody else has its layers', async () => {
+    const mesh = await meshOf(PAIRS)
+    const blink = (): void => {
+      for (const { to, near } of mesh.streams) if (to === 'b') near.abort(new Error('for a moment'))
+    }
+    const result = await answerWhile(mesh, { at: { 5: blink, 10: () => mesh.kill('bb') } })
+    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'b', 'c'] })
+  })
+})
+
 describe('a link that is lost between two stages that live', () => {
   it('is made anew, without a replay of what has arrived', async () => {
     const mesh = await meshOf(PAIRS)

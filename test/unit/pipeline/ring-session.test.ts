@@ -170,7 +170,7 @@ describe('the end of a session', () => {
     const session = await opened(mesh, ['a', ORIGIN, 'b'])
     const steps = [0, 1].map(async n => session.step({ tokens: Uint32Array.of(n), position: n, want: WANT_ONE }))
     await vi.waitFor(() => expect(mesh.node('b').engine.steps).toHaveLength(1))
-    for (const { far, to } of mesh.streams) if (to === 'b') far.abort(new Error('out of power'))
+    mesh.kill('b')
     for (const step of steps) await expect(step).rejects.toMatchObject({ code: 'STAGE_LOST', details: { peer: 'b' } })
     await vi.waitFor(() => expect([...mesh.nodes.values()].map(({ host }) => host.sessions)).toEqual([0, 0, 0]))
   })

@@ -1,0 +1,133 @@
+import type { GenerateRequest } from '../../node/control/contract.js'
+import { asError } from '../../protocol/errors.js'
+import { MODEL, type ChaosMesh } from './chaos-mesh.js'
+import { Course } from './course.js'
+import { agreement, faultsOf } from './judgement.js'
+import { holdersOf } from './layout.js'
+import type { Act, PlannedAnswer, Schedule } from './schedule.js'
+
+/** Milliseconds in which nothing at all may come of an answer: it is stuck then. */
+const SILENCE_LIMIT = 60_000
+/** Seconds that an answer waits for a holder, where it does. */
+const WAIT_SECONDS = 120
+
+export interface Played {
+  schedule: Schedule
+  courses: readonly Course[]
+  /** Share of the tokens up to the first difference from the undisturbed run, an answer each. */
+  agreements: number[]
+  /** What was done to whom, in words. */
+  acts: string[]
+  /** What must not be. */
+  faults: string[]
+}
+
+export interface PlayOptions {
+  replay: 'exact' | 'fast'
+}
+
+/** Plays one schedule on a mesh that is whole, judges the answers, and leaves the mesh whole. */
+export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: PlayOptions): Promise<Played> {
+  await mesh.originServes(schedule.originServes)
+  const request = (planned: PlannedAnswer): GenerateRequest => requestOf(planned, { schedule, replay })
+  const expected: number[][] = []
+  for (const planned of schedule.answers) expected.push(await undisturbed(mesh, request(planned)))
+  const controller = new AbortController()
+  const courses = schedule.answers.map(planned => new Course(mesh.origin.service, request(planned), controller.signal))
+  const faults: string[] = []
+  const lengths = expected.map(({ length }) => length)
+  const acts = disturb(mesh, schedule, { courses, lengths }).catch((error: unknown) => {
+    faults.push(asError(error).message)
+    return [asError(error).message]
+  })
+  for (const [i, course] of courses.entries()) {
+    if (await ends(course)) continue
+    faults.push(`answer ${i}: nothing came for ${SILENCE_LIMIT / 1_000} s after ${course.tokens.length} tokens`)
+  }
+  controller.abort(new Error('the schedule is over'))
+  const done = await acts
+  await mesh.mend().catch((error: unknown) => faults.push(asError(error).message))
+  for (const [i, course] of courses.entries()) {
+    const { fate, answers } = schedule
+    const measure = {
+      fate,
+      // Sessions that are computed together round differently from one alone.
+      exact: replay === 'exact' && courses.length === 1,
+      most: answers[i]?.tokens ?? 0,
+      expected: expected[i] ?? [],
+      others: expected.filter((_, other) => other !== i)
+    }
+    faults.push(...faultsOf(course, measure).map(fault => `answer ${i}: ${fault}`))
+  }
+  const agreements = courses.map(({ tokens }, i) => agreement(tokens, expected[i] ?? []) / Math.max(1, tokens.length))
+  return { schedule, courses, agreements, acts: done, faults }
+}
+
+function requestOf(
+  { prompt, temperature, seed, tokens }: PlannedAnswer,
+  { schedule, replay }: { schedule: Schedule; replay: 'exact' | 'fast' }
+): GenerateRequest {
+  return {
+    ...{ model: MODEL, prompt, raw: true, dtype: 'f32', replay },
+    sampling: { temperature, seed, maxTokens: tokens },
+    ...(schedule.fate === 'waits' && { wait: WAIT_SECONDS })
+  }
+}
+
+async function undisturbed(mesh: ChaosMesh, request: GenerateRequest): Promise<number[]> {
+  const course = new Course(mesh.origin.service, request, new AbortController().signal)
+  await course.ended
+  if (course.error === undefined && course.reroutes.length === 0) return course.tokens
+  throw new Error(`nothing was disturbed, and yet: ${course.error?.message ?? 'the route has changed'}`)
+}
+
+/** Whether it has ended before it was silent for too long. */
+async function ends(course: Course): Promise<boolean> {
+  while (!course.over) {
+    const left = course.last + SILENCE_LIMIT - performance.now()
+    if (left <= 0) return false
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    const timer = setTimeout(() => resolve(undefined), left)
+    await Promise.race([course.ended, promise])
+    clearTimeout(timer)
+  }
+  return true
+}
+
+/** One disturbance after the other, as long as an answer goes on. What was done. */
+async function disturb(
+  mesh: ChaosMesh,
+  schedule: Schedule,
+  { courses, lengths }: { courses: readonly Course[]; lengths: readonly number[] }
+): Promise<string[]> {
+  const acts: string[] = []
+  const struck = new Map<number, number[]>()
+  for (const [i, { answer, share, act }] of schedule.disturbances.entries()) {
+    const course = courses[answer]
+    await course?.reached(Math.floor(share * (lengths[answer] ?? 0)))
+    if (course === undefined || courses.every(({ over }) => over)) break
+    if (act.do === 'restore') {
+      const nodes = struck.get(act.of) ?? []
+      await Promise.all(nodes.map(async node => mesh.restore(node)))
+      acts.push(`${course.tokens.length}: restored ${nodes.join(' and ')}`)
+      continue
+    }
+    const nodes = await strike(mesh, act, course)
+    if (act.do !== 'cut') struck.set(i, nodes)
+    const what = act.do === 'cut' ? 'cut' : act.blow
+    acts.push(`${course.tokens.length}: ${what} ${nodes.length === 0 ? 'nobody' : nodes.join(' and ')}`)
+  }
+  return acts
+}
+
+/** Whom it has struck. */
+async function strike(mesh: ChaosMesh, act: Exclude<Act, { do: 'restore' }>, { route }: Course): Promise<number[]> {
+  const nodes = route.map(({ name }) => mesh.indexOf(name))
+  if (act.do === 'black-out') return await mesh.strikeAll(holdersOf(act.layer), act.blow)
+  if (act.do === 'cut') {
+    const [a, b] = nodes.slice(act.stage, act.stage + 2)
+    return a !== undefined && b !== undefined && (await mesh.cut(a, b)) ? [a, b] : []
+  }
+  const node = await mesh.strike(nodes[act.stage % Math.max(1, nodes.length)] ?? act.stage + 1, act.blow)
+  return node === undefined ? [] : [node]
+}
