@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { ggufBytes, type GgufTensor, type GgufValue } from './gguf-writer.js'
+import { mulberry32 } from './random.js'
 
 export const TINY_ARCHITECTURES = [
   'llama',
@@ -256,16 +257,6 @@ function maker(random: () => number, type: 'f32' | 'q8_0'): Maker {
 function gaussian(seed: number): () => number {
   const uniform = mulberry32(seed)
   return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform())
-}
-
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 function u32(value: number): GgufValue {
