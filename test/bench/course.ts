@@ -79,3 +79,9 @@ export function longestGap({ times }: Pick<Course, 'times'>, from: number, until
   }
   return longest
 }
+
+/** @throws Error when other tokens came than the origin has counted */
+export function checkCount({ tokens, end }: Course): void {
+  const counted = end?.stats.generatedTokens ?? 0
+  if (tokens.length !== counted) throw new Error(`${tokens.length} tokens came, and the answer has ${counted}`)
+}

@@ -5,7 +5,7 @@ import { asError } from '../../protocol/errors.js'
 import type { GenerateRequest } from '../../node/control/contract.js'
 import { mulberry32, pick } from '../support/random.js'
 import { babbleMesh, type BenchMesh, babbleRequest, machine } from './bench-mesh.js'
-import { follow, newCourse } from './course.js'
+import { checkCount, follow, newCourse } from './course.js'
 import { MemoryWatch, type MemoryLine } from './memory.js'
 import { quantile } from './statistics.js'
 import { UPHEAVALS } from './upheaval.js'
@@ -91,9 +91,7 @@ async function client({ bench, seed, until, tally, log, began }: Soak, random: (
     tally.answers++
     try {
       await follow(bench.mesh.node(0).service, request, { course })
-      const { end, tokens } = course
-      const wrong = end?.stats.generatedTokens !== tokens.length
-      if (wrong) throw new Error(`${tokens.length} tokens came, and the answer says ${end?.stats.generatedTokens ?? 0}`)
+      checkCount(course)
     } catch (error) {
       note({ tally, log, began }, `${JSON.stringify(request)} (seed ${seed}): ${asError(error).message}`)
     }
