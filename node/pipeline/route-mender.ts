@@ -58,6 +58,8 @@ export class RouteMender {
   #retry: NodeJS.Timeout | undefined
   #mending: Promise<void> | undefined
   #attempts = 0
+  /** Of the first attempt since a step was answered. */
+  #failingSince: number | undefined
   #looks = 0
   #left: Reroute['left'] = []
   #pausedSince: number | undefined
@@ -97,6 +99,7 @@ export class RouteMender {
   /** A step was answered: what failed before is over. */
   progressed(sequence: number): void {
     this.#attempts = 0
+    this.#failingSince = undefined
     this.#failed.forgive()
     for (const seat of this.#seats) seat.filled ||= sequence >= seat.since
   }
@@ -361,7 +364,10 @@ export class RouteMender {
     if (!(error instanceof PipelineError) || !isMendable(error)) throw error
     this.#failed.note(error)
     for (const seat of this.#seats) if (seat.stage.peer === error.details['peer']) seat.lose(error)
-    if (++this.#attempts >= MEND_ATTEMPTS) throw error
+    const now = this.#parts.now()
+    this.#failingSince ??= now
+    const waits = now - this.#failingSince < (this.#plan.waitMs ?? 0)
+    if (++this.#attempts >= MEND_ATTEMPTS && !waits) throw this.#parts.planner.explain(this.#failed.gone, error)
   }
 
   #report(): void {

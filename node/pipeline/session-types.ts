@@ -23,6 +23,8 @@ export interface SessionPlan {
   dtype: Dtype
   /** Replays repeat the steps as they were, so that a session that is computed alone goes on with the same bits. */
   exactReplay?: boolean
+  /** Milliseconds for which failed attempts to mend the route do not end the session; none by default. */
+  waitMs?: number
 }
 
 /** Finds stages, at the beginning and whenever some are lost. */
