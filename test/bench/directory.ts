@@ -16,7 +16,9 @@ const TOKENS = 8
 /** Milliseconds: a record lives three minutes. */
 const LIMIT = 240_000
 /** Milliseconds between two looks. */
-const INTERVAL = 20
+const INTERVAL = 50
+/** Milliseconds between two looks for what takes minutes. */
+const SLOW_INTERVAL = 500
 /** Seconds that an answer waits for the node. */
 const WAIT = 120
 /** Milliseconds in which asks go on after a death. */
@@ -32,6 +34,7 @@ const FIGURES = {
   'killed: nobody has': 's',
   'killed: the origin does not show it as serving': 's',
   'killed: nobody does': 's',
+  'killed: nobody has its record': 's',
   'back: it serves': 's',
   'back: the origin shows it': 's',
   'back: everybody shows it': 's',
@@ -144,12 +147,23 @@ async function death(
   figures['ask before the kill: until the route is open'] = await open()
   const since = stopwatch()
   process.kill('SIGKILL')
-  const gone = Promise.all([unconnected(bench, peer, { figures, since }), unlisted(bench, peer, { figures, since })])
+  const watching = { figures, since }
+  const gone = Promise.all([unconnected(bench, peer, watching), unlisted(bench, peer, watching)])
   const opening: number[] = []
   while (since() * 1_000 < ASKING_MS) opening.push(await open())
   figures['ask after the kill: until the route is open, longest'] = Math.max(...opening)
   await gone
   await process.ended
+  await faded(bench, peer, watching)
+}
+
+async function faded(bench: BenchMesh, peer: string, { figures, since }: Watching): Promise<void> {
+  const times = survivors(bench).map(async ({ service }) => {
+    const isFaded = async (): Promise<boolean> => !(await service.peers()).some(view => view.peer === peer)
+    await waitFor(isFaded, { what: 'the record to fade', limit: LIMIT, interval: SLOW_INTERVAL })
+    return since()
+  })
+  figures['killed: nobody has its record'] = Math.max(...(await Promise.all(times)))
 }
 
 interface Watching {
