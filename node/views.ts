@@ -33,7 +33,7 @@ function peerView({ peer, record, path, roundTrip }: NodeView): PeerView {
     name: record.name,
     self: path === 'self',
     agent: record.agent,
-    path,
+    path: path === 'gone' ? 'unconnected' : path,
     roundTripMs: roundTrip === undefined ? undefined : roundTrip * 1_000,
     state: record.state,
     bannedSeconds: undefined,
@@ -44,7 +44,10 @@ function peerView({ peer, record, path, roundTrip }: NodeView): PeerView {
 }
 
 export function modelViews(nodes: readonly NodeView[]): ModelView[] {
-  return offeredModels(nodes).map(model => ({ ...model, complete: model.missing.length === 0 }))
+  return offeredModels(nodes).map(({ name, manifest, architecture, layers, cuts, missing, holders }) => ({
+    ...{ name, manifest, architecture, layers, cuts },
+    ...{ complete: missing.length === 0, missing, holders }
+  }))
 }
 
 /** @param names of models by manifest hash */

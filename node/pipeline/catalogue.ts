@@ -23,10 +23,13 @@ export interface OfferedModel {
   holders: Holder[]
   /** Layers that nobody serves. */
   missing: { start: number; end: number }[]
+  /** Who has said that it serves these layers, and cannot be reached. */
+  absent: Omit<Holder, 'serving'>[]
 }
 
-/** Others keep what they have, or have begun to let go of it, and take no sessions; those that are banned are not asked. */
-export const isOnline = ({ record, banned }: NodeView): boolean => record.state === 'online' && banned !== true
+/** Others keep what they have, or have begun to let go of it, and take no sessions; or they are gone, or banned here. */
+export const isOnline = ({ record, path, banned }: NodeView): boolean =>
+  record.state === 'online' && path !== 'gone' && banned !== true
 
 /** By name, then manifest. */
 export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
@@ -34,12 +37,15 @@ export function offeredModels(nodes: readonly NodeView[]): OfferedModel[] {
   for (const node of nodes) {
     for (const held of node.record.models) {
       const { manifest, name, architecture, layers, cuts } = held
-      const model = models.get(manifest) ?? { manifest, name, architecture, layers, cuts, holders: [], missing: [] }
+      const known = { manifest, name, architecture, layers, cuts }
+      const model = models.get(manifest) ?? { ...known, holders: [], missing: [], absent: [] }
       models.set(manifest, model)
       if (layers !== model.layers) continue // contradicts whoever came first; the manifest itself decides in the end
       const who = { peer: node.peer, name: node.record.name }
-      const shards = isOnline(node) ? held.shards : []
-      for (const { start, end } of shards) model.holders.push({ ...who, start, end, serving: true })
+      for (const { start, end } of held.shards) {
+        if (isOnline(node)) model.holders.push({ ...who, start, end, serving: true })
+        else if (node.path === 'gone') model.absent.push({ ...who, start, end })
+      }
       for (const { start, end } of held.pieces) model.holders.push({ ...who, start, end, serving: false })
     }
   }
@@ -93,16 +99,15 @@ function unknownModel(models: readonly Pick<OfferedModel, 'name'>[], wanted: str
 /** "0-4" for `[0, 4)`: the way layer ranges are written everywhere. */
 export const rangeText = ({ start, end }: { start: number; end: number }): string => `${start}-${end}`
 
-/** @param absent names of nodes that say they serve what is missing, and do not answer. */
-export function incompleteModel(
-  { name, manifest, missing, layers }: OfferedModel,
-  absent: readonly string[] = []
-): PipelineError {
+/** Names those of the absent nodes that have said they serve what is missing. */
+export function incompleteModel({ name, manifest, missing, layers, absent: all }: OfferedModel): PipelineError {
+  const wanted = all.filter(({ start, end }) => missing.some(range => range.start < end && start < range.end))
+  const absent = [...new Set(wanted.map(node => node.name || node.peer.slice(-8)))]
   const ranges = missing.map(rangeText).join(', ')
   const start = `Start a node that holds them: \`flambeau up --layers ${missing[0] ? rangeText(missing[0]) : ''}\`.`
   const message =
     absent.length === 0
       ? `Nobody serves layers ${ranges} of ${name} (it has ${layers}). ${start}`
       : `Nobody who answers serves layers ${ranges} of ${name} (it has ${layers}): ${absent.join(', ')} cannot be reached. ${start} A node behind a router is reached through a member that runs with \`--relay\`.`
-  return new PipelineError('INCOMPLETE_MODEL', message, { details: { manifest, missing, absent: [...absent] } })
+  return new PipelineError('INCOMPLETE_MODEL', message, { details: { manifest, missing, absent } })
 }

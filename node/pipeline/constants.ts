@@ -51,7 +51,7 @@ export const LOOK_AROUND_MS = 2_000
 export const WAIT_INTERVAL_MS = 1_000
 /** A peer that failed is not chosen again for so long. */
 export const EXCLUDE_MS = 5_000
-/** Routes, or parts of one, that are tried until a step is answered. */
+/** Routes, or parts of one, that are tried until a step is answered; more while the answer may wait for a holder. */
 export const MEND_ATTEMPTS = 8
 /** A step may take this long while every stage answers that it lives. */
 export const STEP_MS = 180_000

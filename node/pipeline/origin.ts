@@ -187,7 +187,8 @@ export class Origin {
       { model, manifest, context, waitMs: wait * 1_000 }
     )
     const { layers, vocabulary } = manifest
-    const plan = { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay: replay === 'exact' }
+    const exactReplay = replay === 'exact'
+    const plan = { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay }
     const opened = await RingSession.open(
       { ...session, planner, onReroute: reroute => planner.opened && onReroute(reroute) },
       plan,

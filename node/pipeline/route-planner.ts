@@ -108,8 +108,8 @@ export class DirectoryPlanner implements RoutePlanner {
       serving.filter(({ peer }) => !gone.has(peer))
     )
     if (missing.length === 0) return undefined
-    const absent = serving.filter(({ peer }) => gone.has(peer)).map(({ peer, name }) => name || peer.slice(-8))
-    return incompleteModel({ ...model, missing }, [...new Set(absent)])
+    const absent = [...model.absent, ...serving.filter(({ peer }) => gone.has(peer))]
+    return incompleteModel({ ...model, missing, absent })
   }
 
   async #refresh(parent: AbortSignal): Promise<void> {

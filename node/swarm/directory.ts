@@ -25,9 +25,10 @@ const PARALLEL = 8
 const MAX_ASKED = 64
 /** Records fetched from the DHT in one search. */
 const MAX_FETCHED = 32
-/** After a failed dial: doubled each time, up to the longest. */
+/** After a failed dial: doubled each time, up to the longest, which is shorter where somebody waits. */
 const RETRY_MILLISECONDS = 5_000
 const LONGEST_RETRY_MILLISECONDS = 300_000
+const WAITED_FOR_MILLISECONDS = 1_000
 
 interface DirectoryParts {
   self: string
@@ -50,7 +51,8 @@ export class SwarmDirectory extends EventTarget implements Directory {
   readonly #round: Periodic
   readonly #meeting: Periodic
   readonly #search: Periodic
-  readonly #retries = new Map<string, { at: number; wait: number }>()
+  /** Dials that failed: when, milliseconds since 1970, and how long to wait after it. */
+  readonly #retries = new Map<string, { failed: number; wait: number }>()
   /** Who was asked last comes last. */
   readonly #asked = new Map<string, number>()
   #announced = false
@@ -93,7 +95,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
   async refresh({ signal, missing }: { signal?: AbortSignal; missing?: MissingLayers } = {}): Promise<void> {
     using limit = deadline('refreshing the directory', REFRESH_MILLISECONDS, signal)
     const all = Promise.all([
-      this.#ask(this.#round.signal).then(() => this.#meet(this.#meeting.signal)),
+      this.#ask(this.#round.signal).then(() => this.#meet(this.#meeting.signal, WAITED_FOR_MILLISECONDS)),
       this.#searchDht(this.#search.signal),
       missing === undefined ? undefined : this.#seek(missing, this.#search.signal)
     ])
@@ -124,9 +126,12 @@ export class SwarmDirectory extends EventTarget implements Directory {
     await inParallel(this.#parts.members().slice(0, MAX_ASKED), peer => this.#askPeer(peer, signal))
   }
 
+  /** It is dialled at once: only that tells a node that is gone from a connection that was closed. */
   lost(peer: string): void {
     this.#asked.delete(peer)
+    this.#retries.delete(peer)
     this.changed()
+    this.#meeting.poke()
   }
 
   /** Tells listeners, once for all changes of one turn; members soon, when it is news for them. */
@@ -154,7 +159,15 @@ export class SwarmDirectory extends EventTarget implements Directory {
     const { self, links, roundTrips, isBanned } = this.#parts
     const { peer, record, seen } = entry
     if (peer === self) return { peer, record, seen, roundTrip: 0, path: 'self' }
-    return { peer, record, seen, roundTrip: roundTrips.get(peer), path: links.path(peer), banned: isBanned(peer) }
+    const path = links.path(peer)
+    const isGone = path === 'unconnected' && this.#isGone(entry)
+    return { peer, record, seen, roundTrip: roundTrips.get(peer), path: isGone ? 'gone' : path, banned: isBanned(peer) }
+  }
+
+  /** A node that lives signs its record anew, and others pass it on: one that only this node cannot reach is not gone. */
+  #isGone({ peer, record }: BookEntry): boolean {
+    const retry = this.#retries.get(peer)
+    return retry !== undefined && retry.failed >= record.sequence
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
@@ -178,14 +191,18 @@ export class SwarmDirectory extends EventTarget implements Directory {
   }
 
   /** Connects to nodes that are known and not connected, while there are few. */
-  async #meet(signal: AbortSignal): Promise<void> {
+  async #meet(signal: AbortSignal, longest = LONGEST_RETRY_MILLISECONDS): Promise<void> {
     const { book, self, links, now, members, isBanned } = this.#parts
     const room = MAX_NEIGHBOURS - members().length
     const strangers = book
       .entries()
       .filter(({ peer, record }) => peer !== self && record.addresses.length > 0 && links.best(peer) === undefined)
       .map(({ peer }) => peer)
-      .filter(peer => !isBanned(peer) && (this.#retries.get(peer)?.at ?? 0) <= now())
+      .filter(peer => {
+        if (isBanned(peer)) return false
+        const retry = this.#retries.get(peer)
+        return retry === undefined || retry.failed + Math.min(retry.wait, longest) <= now()
+      })
     await inParallel(strangers.slice(0, Math.max(0, room)), peer => this.#dial(peer, signal))
   }
 
@@ -196,7 +213,8 @@ export class SwarmDirectory extends EventTarget implements Directory {
     } catch {
       // Gone, behind a NAT, or refused: known to `connect()` where somebody waits for it, here only tried again later.
       const wait = Math.min((this.#retries.get(peer)?.wait ?? RETRY_MILLISECONDS / 2) * 2, LONGEST_RETRY_MILLISECONDS)
-      this.#retries.set(peer, { at: this.#parts.now() + wait, wait })
+      this.#retries.set(peer, { failed: this.#parts.now(), wait })
+      this.changed()
     }
   }
 

@@ -10,7 +10,8 @@ export interface NodeView {
   record: NodeRecord
   /** Seconds; undefined until measured. Zero for this node itself. */
   roundTrip: number | undefined
-  path: 'self' | 'direct' | 'relayed' | 'unconnected'
+  /** `gone`: it cannot be dialled, and nobody has heard from it since. */
+  path: 'self' | 'direct' | 'relayed' | 'unconnected' | 'gone'
   /** Milliseconds since 1970 of the last answer or record. */
   seen: number
   /** This node keeps the peer out for a while. */

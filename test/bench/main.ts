@@ -2,7 +2,11 @@
 import '../../node/compat.js'
 
 const BENCHES: Readonly<Record<string, () => Promise<{ bench: (args: string[]) => Promise<void> }>>> = {
-  decode: async () => import('./decode.js')
+  decode: async () => import('./decode.js'),
+  failures: async () => import('./failures.js'),
+  drains: async () => import('./drains.js'),
+  soak: async () => import('./soak.js'),
+  directory: async () => import('./directory.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)

@@ -11,3 +11,12 @@ export function spread(values: readonly number[], digits: number): string {
   const [low, high] = [Math.min(...values), Math.max(...values)]
   return `${median(values).toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`
 }
+
+/** Of the line through the points for which the squares of the distances are least; 0 where there is none. */
+export function slope(points: readonly { x: number; y: number }[]): number {
+  const mean = (of: (point: { x: number; y: number }) => number): number =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length
+  const [x, y] = [mean(point => point.x), mean(point => point.y)]
+  const squares = mean(point => (point.x - x) ** 2)
+  return squares > 0 ? mean(point => (point.x - x) * (point.y - y)) / squares : 0
+}

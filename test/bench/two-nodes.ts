@@ -1,7 +1,6 @@
 import { locateHome, prepareHome } from '../../node/home.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { buildManifest, manifestId } from '../../node/models/manifest.js'
-import { ModelStore } from '../../node/models/store.js'
 import type { Manifest } from '../../node/models/types.js'
 import { writeShard } from '../../node/models/shard-writer.js'
 import { PipelineError } from '../../node/pipeline/errors.js'
@@ -19,6 +18,7 @@ import { createMembership, saveMembership, type Membership } from '../../node/sw
 import { SwarmNode } from '../../node/swarm/swarm.js'
 import { flambeauHome, type RunningNode } from '../support/flambeau-process.js'
 import { waitFor } from '../support/wait-for.js'
+import { placeModel } from './placed-model.js'
 
 const ignore = (): void => undefined
 const SILENT = { trace: ignore, debug: ignore, info: ignore, warn: ignore, error: ignore, isLevelEnabled: () => false }
@@ -131,11 +131,9 @@ interface StageNodeSettings extends TwoNodesSettings {
 async function stageNode(settings: StageNodeSettings): Promise<RunningNode & AsyncDisposable> {
   const { file, manifest, membership, layers, threads, context } = settings
   const home = await flambeauHome()
-  const { swarmFile, modelsFolder } = prepareHome(locateHome({ FLAMBEAU_HOME: home.path }))
+  const { swarmFile } = prepareHome(locateHome({ FLAMBEAU_HOME: home.path }))
   await saveMembership(swarmFile, membership)
-  const store = new ModelStore({ root: modelsFolder })
-  await store.start()
-  await store.addShared(manifest, { file, gguf: await readGguf(file) })
+  await placeModel(home.path, { manifest, file })
   const options = { port: '0', layers, threads: String(threads), context: String(context), memory: '64GiB' }
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])
   const node = await home.startNode(['up', '--no-mdns', '--no-upnp', ...args])

@@ -47,6 +47,8 @@ export interface MeshOptions {
   closed?: boolean
   /** `--context` of every node. */
   context?: number
+  /** Puts into the data folder at this path what the node is to have before its first start. */
+  prepare?: (path: string) => Promise<void>
   /** Each node is started when the one before it serves; by default they start together. */
   oneAfterAnother?: boolean
 }
@@ -112,6 +114,7 @@ class ProcessMesh implements Mesh {
     const { closed, models, oneAfterAnother } = this.#options
     const [first, ...others] = this.#homes
     if (first === undefined) throw new RangeError('a mesh of no nodes')
+    await Promise.all(this.#homes.map(async ({ path }) => this.#options.prepare?.(path)))
     await succeed(first, ['swarm', 'create', 'mesh', ...(closed ? ['--closed'] : [])])
     const { service } = await this.#up(0)
     this.invitation = (await service.invite()).invitation

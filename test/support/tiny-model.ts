@@ -68,7 +68,7 @@ export async function writeTinyModel(file: string, options: TinyModelOptions): P
 
 export function tinyModelBytes(options: TinyModelOptions): Buffer {
   const shape = shapeOf(options)
-  const metadata = new Map([...modelMetadata(shape), ...tokenizerMetadata(shape, options.tokenizer ?? 'bytes')])
+  const metadata = new Map([...modelMetadata(shape), ...tokenizerOf(shape, options.tokenizer ?? 'bytes')])
   return ggufBytes(metadata, modelTensors(shape, gaussian(options.seed ?? 1)))
 }
 
@@ -145,8 +145,12 @@ function particularMetadata({ architecture, layers, feedForward }: Shape): [stri
   }
 }
 
-function tokenizerMetadata({ vocabulary }: Shape, kind: 'bytes' | 'none'): [string, GgufValue][] {
-  if (kind === 'none') return [['tokenizer.ggml.model', { type: 'string', value: 'no_vocab' }]]
+function tokenizerOf({ vocabulary }: Shape, kind: 'bytes' | 'none'): [string, GgufValue][] {
+  return kind === 'none' ? [['tokenizer.ggml.model', { type: 'string', value: 'no_vocab' }]] : byteTokenizer(vocabulary)
+}
+
+/** The metadata of a SentencePiece tokenizer in which every token has a text. */
+export function byteTokenizer(vocabulary: number): [string, GgufValue][] {
   const { tokens, scores, types } = byteTokens(vocabulary)
   return [
     ['tokenizer.ggml.model', { type: 'string', value: 'llama' }],
@@ -161,12 +165,13 @@ function tokenizerMetadata({ vocabulary }: Shape, kind: 'bytes' | 'none'): [stri
   ]
 }
 
-/** `<unk> <s> </s>`, the 256 bytes, and single and double letters up to `count`. Types: 1 normal, 2 unknown, 3 control, 6 byte. */
+/** `<unk> <s> </s>`, the 256 bytes, single and double letters, and further words up to `count`. Types: 1 normal, 2 unknown, 3 control, 6 byte. */
 function byteTokens(count: number): { tokens: string[]; scores: number[]; types: number[] } {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
   const letters = '▁ e t a o i n s h r d l u c m f w y p v b g k j q x z . , ? !'.split(' ')
   const pairs = 'th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le'.split(' ')
-  const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...letters, ...pairs].slice(0, count)
+  const words = Array.from({ length: count }, (_, i) => `▁w${i}`)
+  const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...letters, ...pairs, ...words].slice(0, count)
   const types = tokens.map((_, id) => (id === 0 ? 2 : id < 3 ? 3 : id < 259 ? 6 : 1))
   return { tokens, scores: tokens.map((_, id) => (id < 259 ? 0 : 259 - id)), types }
 }

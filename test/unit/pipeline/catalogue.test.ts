@@ -152,6 +152,14 @@ describe('a route', () => {
     expect(route([...halves({ path: 'unconnected' }), spare]).map(({ peer }) => peer)).toEqual(['a', 'c'])
   })
 
+  it('never goes over a node that is gone, which the error names', () => {
+    const [model] = offeredModels(halves({ path: 'gone' }))
+    expect(model).toMatchObject({ missing: [{ start: 3, end: 6 }], holders: [{ peer: 'a' }] })
+    const absent: unknown = expect.objectContaining({ absent: ['node of b'] })
+    const error = expect.objectContaining({ code: 'INCOMPLETE_MODEL', details: absent }) as Error
+    expect(() => route(halves({ path: 'gone' }))).toThrow(error)
+  })
+
   it('prefers peers that are near to each other, by the smaller of what both say', () => {
     const near = nodeView('near', [held({ shards: [shard(3, 6)] })], { latencies: [{ peer: 'a', seconds: 0.001 }] })
     const far = nodeView('b', [held({ shards: [shard(3, 6)] })], { latencies: [{ peer: 'a', seconds: 0.5 }] })

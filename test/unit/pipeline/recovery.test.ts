@@ -213,6 +213,35 @@ describe('a lost stage whose layers nobody else has', () => {
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'late', 'c'] })
   })
+
+  /** Both holders are dead, the directory goes on showing them, and each look takes six seconds: they are tried again. */
+  async function withDeadHolders(waitMs: number, onLook: (mesh: ToyMesh, look: number) => unknown) {
+    const mesh = await meshOf({ ...PAIRS })
+    const kill = (): void => ['b', 'bb'].forEach(peer => mesh.kill(peer))
+    let [ahead, looks] = [0, 0]
+    mesh.now = () => performance.now() + ahead
+    mesh.lookAround = async () => {
+      ahead += 6_000
+      await onLook(mesh, ++looks)
+      return true
+    }
+    return answerWhile(mesh, { plan: { waitMs }, at: { 5: kill } })
+  }
+
+  it('is waited for while those who are gone are still shown, however often they are tried', async () => {
+    const result = await withDeadHolders(60_000, async (mesh, look) => {
+      if (look === 7) await mesh.add('late', { range: { start: 2, end: 4 } })
+    })
+    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'late', 'c'] })
+  })
+
+  it('ends the answer once that time is over', async () => {
+    let last = 0
+    const asked = withDeadHolders(60_000, (_, look) => (last = look))
+    await expect(asked).rejects.toMatchObject({ code: 'STAGE_LOST' })
+    expect(last).toBeGreaterThanOrEqual(10)
+    expect(last).toBeLessThanOrEqual(12)
+  })
 })
 
 describe('an answer that waits', () => {

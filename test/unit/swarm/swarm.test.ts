@@ -206,6 +206,24 @@ describe('SwarmNode', () => {
     await rm(folder, { recursive: true })
   })
 
+  it('knows at once that a node is gone which has not said goodbye, and that it is back', async () => {
+    const membership = createMembership('test')
+    const nodes = await startSwarm(2, membership)
+    const [first] = nodes
+    const identity = await createIdentity()
+    const options = { identity, bootstrap: first?.addresses() ?? [] }
+    // One that has announced nothing says no goodbye.
+    const third = await startNode(membership, options)
+    const listen = third.addresses().map(address => address.split('/p2p/')[0] ?? '')
+    const paths = (): unknown[] =>
+      nodes.map(({ directory }) => directory.nodes().find(({ peer }) => peer === identity.peer)?.path)
+    await vi.waitFor(() => expect(paths()).toEqual(['direct', 'direct']), SOON)
+    await third.stop()
+    await vi.waitFor(() => expect(paths()).toEqual(['gone', 'gone']), { timeout: 4_000, interval: 20 })
+    await startNode(membership, { ...options, listen })
+    await vi.waitFor(() => expect(paths()).toEqual(['direct', 'direct']), SOON)
+  })
+
   it('keeps what it knows of peers in its folder', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
     const membership = createMembership('test')

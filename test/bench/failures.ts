@@ -1,0 +1,219 @@
+/**
+ * Speed of answers while stages are killed: each step, with a probability, one stage of the route is. As in the table of
+ * "Distributed inference and fine-tuning of large language models over the internet" (Petals), table 1.
+ */
+import { parseArgs } from 'node:util'
+import { asError } from '../../protocol/errors.js'
+import { readGguf } from '../../node/models/gguf.js'
+import { describeModel } from '../../node/models/description.js'
+import type { GenerateRequest } from '../../node/control/contract.js'
+import { mulberry32, pick } from '../support/random.js'
+import { benchMesh, type BenchMesh, machine } from './bench-mesh.js'
+import { type Course, follow, longestGap, newCourse } from './course.js'
+import { median, quantile, spread } from './statistics.js'
+import { syntheticModel } from './synthetic-model.js'
+
+const STAGES = 4
+const HOLDERS = 2
+const NAME = 'noise'
+const CONTEXT = 8_192
+/** Seconds that an answer waits where both holders of a stage are gone. */
+const WAIT = 120
+/** A kill lands while tokens are on their way: the gap that it makes is one of the next ones. */
+const TOKENS_AFTER_KILL = 3
+
+interface Cell {
+  tokens: number
+  rate: number
+}
+
+/** Of one round of a cell; all times in milliseconds. */
+interface Turn extends Cell {
+  answers: number
+  steps: number
+  elapsed: number
+  kills: number
+  recoveries: number
+  /** Longest gap between tokens at each kill. */
+  pauses: number[]
+  /** With the seed that drew the kills. */
+  failures: string[]
+}
+
+interface Line extends Cell {
+  /** By round. */
+  stepsPerSecond: number[]
+  /** Against the cell without failures, of the same round. */
+  kept: number[]
+  /** All rounds taken together. */
+  keptInAll: number
+  answers: number
+  kills: number
+  recoveries: number
+  pauseMs: { p50: number; p95: number; longest: number }
+  failures: string[]
+}
+
+export async function bench(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      shape: { type: 'string', default: '0.5b' },
+      model: { type: 'string' },
+      tokens: { type: 'string', default: '128,1024' },
+      rates: { type: 'string', default: '0,1e-4,1e-3,1e-2' },
+      rounds: { type: 'string', default: '3' },
+      'warm-up': { type: 'string', default: '512' },
+      seed: { type: 'string' },
+      json: { type: 'boolean', default: false }
+    }
+  })
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+  const [lengths, rates] = [values.tokens.split(',').map(Number), values.rates.split(',').map(Number)]
+  const cells = lengths.flatMap(tokens => rates.map(rate => ({ tokens, rate })))
+  const file = values.model ?? (await syntheticModel(values.shape))
+  const { layers } = describeModel(await readGguf(file))
+  await using mesh = await benchMesh({ file, name: NAME, ranges: holders(layers), context: CONTEXT })
+  const steps = Math.max(...lengths)
+  await turn(mesh, { tokens: Number(values['warm-up']), rate: 0, answers: 2, seed })
+  const turns: Turn[] = []
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [i, cell] of cells.entries()) {
+      const answers = Math.ceil(steps / cell.tokens)
+      const found = await turn(mesh, { ...cell, answers, seed: seed + round * cells.length + i })
+      if (!values.json) console.log(`  round ${round + 1}, ${turnText(found)}`)
+      turns.push(found)
+    }
+  }
+  const lines = cells.map(cell => lineOf(cell, turns))
+  const result = { model: values.model ?? values.shape, layers, machine: machine(), seed, steps, lines }
+  if (values.json) console.log(JSON.stringify(result))
+  else print(result)
+  if (lines.some(({ failures }) => failures.length > 0)) process.exitCode = 1
+}
+
+/** As even as they can be, twice. */
+function holders(layers: number): string[] {
+  const bound = (stage: number): number => Math.round((layers * stage) / STAGES)
+  const ranges = Array.from({ length: STAGES }, (_, stage) => `${bound(stage)}-${bound(stage + 1)}`)
+  return Array.from({ length: HOLDERS }, () => ranges).flat()
+}
+
+/** Answers of one cell, one after another; all nodes serve at the beginning and at the end. */
+async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: number }): Promise<Turn> {
+  const { tokens, rate, answers, seed } = cell
+  const killer = new Killer(mesh, mulberry32(seed), rate)
+  const found: Turn = { tokens, rate, answers, steps: 0, elapsed: 0, kills: 0, recoveries: 0, pauses: [], failures: [] }
+  for (let i = 0; i < answers; i++) {
+    const course = newCourse()
+    try {
+      const { service } = mesh.mesh.node(0)
+      await follow(service, request(tokens), { course, onToken: () => killer.token(course) })
+      if (course.tokens.length !== tokens) throw new Error(`${course.tokens.length} tokens, not ${tokens}`)
+    } catch (error) {
+      found.failures.push(`seed ${seed}, answer ${i + 1}: ${asError(error).message}`)
+    }
+    found.steps += Math.max(0, course.times.length - 1)
+    found.elapsed += (course.times.at(-1) ?? 0) - (course.times[0] ?? 0)
+    found.recoveries += course.reroutes.length
+    found.pauses.push(...killer.pauses(course))
+  }
+  await killer.settled()
+  return { ...found, kills: killer.kills }
+}
+
+function request(maxTokens: number): GenerateRequest {
+  return { model: NAME, prompt: 'the', raw: true, wait: WAIT, sampling: { temperature: 0, maxTokens } }
+}
+
+/** Draws before each step, and starts again whatever it kills. */
+class Killer {
+  kills = 0
+  readonly #mesh: BenchMesh
+  readonly #random: () => number
+  readonly #rate: number
+  readonly #returning = new Map<number, Promise<void>>()
+  #marks: { course: Course; at: number }[] = []
+
+  constructor(mesh: BenchMesh, random: () => number, rate: number) {
+    this.#mesh = mesh
+    this.#random = random
+    this.#rate = rate
+  }
+
+  /** A token has come: the next step is about to begin. */
+  token(course: Course): void {
+    if (this.#random() >= this.#rate) return
+    const node = pick(course.route, this.#random)
+    // The token was on its way when its stage was killed: the route is about to change.
+    if (node === undefined || this.#returning.has(node)) return
+    this.kills++
+    this.#marks.push({ course, at: course.times.length - 1 })
+    this.#mesh.mesh.node(node).process.kill('SIGKILL')
+    const back = this.#mesh.comeBack(node).then(() => void this.#returning.delete(node))
+    back.catch(() => undefined) // shows in `settled`
+    this.#returning.set(node, back)
+  }
+
+  /** What each kill of this answer cost its reader. */
+  pauses(course: Course): number[] {
+    const marks = this.#marks.filter(mark => mark.course === course)
+    this.#marks = []
+    const { times } = course
+    return marks.map(({ at }) =>
+      longestGap(course, (times[at] ?? 0) + 1e-6, times[at + TOKENS_AFTER_KILL - 1] ?? Infinity)
+    )
+  }
+
+  /** @throws Error when a node does not come back */
+  async settled(): Promise<void> {
+    await Promise.all(this.#returning.values())
+  }
+}
+
+const speed = (turns: readonly Turn[]): number => (1_000 * sum(turns, 'steps')) / sum(turns, 'elapsed')
+
+function sum(turns: readonly Turn[], what: 'steps' | 'elapsed' | 'kills' | 'recoveries' | 'answers'): number {
+  return turns.reduce((total, turn) => total + turn[what], 0)
+}
+
+function lineOf({ tokens, rate }: Cell, turns: readonly Turn[]): Line {
+  const own = turns.filter(turn => turn.tokens === tokens && turn.rate === rate)
+  const undisturbed = turns.filter(turn => turn.tokens === tokens && turn.rate === 0)
+  const pauses = own.flatMap(turn => turn.pauses)
+  return {
+    ...{ tokens, rate },
+    stepsPerSecond: own.map(turn => speed([turn])),
+    kept: own.flatMap((turn, round) =>
+      undisturbed.slice(round, round + 1).map(other => speed([turn]) / speed([other]))
+    ),
+    keptInAll: speed(own) / speed(undisturbed),
+    ...{ answers: sum(own, 'answers'), kills: sum(own, 'kills'), recoveries: sum(own, 'recoveries') },
+    pauseMs: { p50: median(pauses), p95: quantile(pauses, 0.95), longest: Math.max(0, ...pauses) },
+    failures: own.flatMap(turn => turn.failures)
+  }
+}
+
+function turnText({ tokens, rate, steps, elapsed, kills, recoveries, failures }: Turn): string {
+  const failed = failures.length === 0 ? '' : `, ${failures.length} FAILED`
+  return `${tokens} tokens at ${rate}: ${((1_000 * steps) / elapsed).toFixed(1)} steps/s, ${kills} kills, ${recoveries} recoveries${failed}`
+}
+
+function print(result: { model: string; machine: string; seed: number; steps: number; lines: Line[] }): void {
+  console.log(
+    `${result.model} in ${STAGES} stages, ${HOLDERS} holders each, one thread a node; a ninth node is the origin and serves nothing. On ${result.machine}, seed ${result.seed}`
+  )
+  console.log(
+    `A cell is as many answers as make ${result.steps} tokens, in turn with the others. A killed node is started again at once: that it starts costs the same cores as the answer.`
+  )
+  console.log('Median of the rounds (smallest to largest); "in all" is of all rounds taken together.')
+  for (const line of result.lines) {
+    const { tokens, rate, kept, pauseMs, failures } = line
+    const shares = kept.length === 0 ? '' : `, kept ${spread(kept, 2)}, in all ${line.keptInAll.toFixed(2)}`
+    console.log(`${tokens} tokens, ${rate} a step: ${spread(line.stepsPerSecond, 1)} steps/s${shares}`)
+    const { p50, p95, longest } = pauseMs
+    const pauses = `pause p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms, longest ${longest.toFixed(0)} ms`
+    console.log(`  ${line.answers} answers, ${line.kills} kills, ${line.recoveries} recoveries; ${pauses}`)
+    for (const failure of failures) console.log(`  FAILED: ${failure}`)
+  }
+}
