@@ -59,7 +59,9 @@ export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: Play
     }
     faults.push(...faultsOf(course, measure).map(fault => `answer ${i}: ${fault}`))
   }
-  const agreements = courses.map(({ tokens }, i) => agreement(tokens, expected[i] ?? []) / Math.max(1, tokens.length))
+  const agreements = courses.map(({ tokens }, i) =>
+    tokens.length === 0 ? 1 : agreement(tokens, expected[i] ?? []) / tokens.length
+  )
   return { schedule, courses, agreements, acts: done, faults }
 }
 

@@ -20,14 +20,16 @@ export function summary(played: readonly Played[]): string[] {
   const whole = played.filter(({ schedule }) => schedule.fate !== 'lost').flatMap(one => one.courses)
   const peaceful = reroutes.filter(({ lost }) => lost.every(({ reason }) => reason === undefined))
   const alone = played.flatMap(one => (one.courses.length === 1 ? one.agreements : []))
+  // Where nobody was left, the pause is that of whoever came back.
+  const unwaiting = courses.filter(({ waits }) => waits === 0)
   const compared = courses.reduce((sum, { tokens }) => sum + tokens.length, 0)
   const agreed = courses.reduce((sum, { tokens }, i) => sum + tokens.length * (agreements[i] ?? 0), 0)
   return [
     `${played.length} schedules, ${courses.length} answers, ${compared} tokens; of ${whole.length} that had to, ${whole.filter(({ done }) => done !== undefined).length} completed`,
     `as undisturbed: ${countSame(alone)} of ${alone.length} answers that were alone, ${countSame(agreements)} of ${agreements.length} in all, ${percent(agreed / Math.max(1, compared))} of the tokens up to the first difference`,
     `the route changed ${reroutes.length} times, ${peaceful.length} of them because a node left; ${courses.reduce((sum, { waits }) => sum + waits, 0)} times an answer waited`,
-    `pauses, from the last text before to the first one after: ${spreadOf(courses.flatMap(course => course.pauses))}`,
-    `of these the loss is known: ${spreadOf(reroutes.map(({ elapsedMs }) => elapsedMs))}`
+    `pauses, from the last text before to the first one after: ${spreadOf(unwaiting.flatMap(course => course.pauses))}`,
+    `of these from the loss to the new route: ${spreadOf(unwaiting.flatMap(course => course.reroutes.map(({ elapsedMs }) => elapsedMs)))}`
   ]
 }
 
