@@ -37,7 +37,7 @@ export interface BenchMesh extends AsyncDisposable {
   prepare: (home: string) => Promise<void>
   /** Until the node serves, and the origin has heard of it. */
   serving(index: number): Promise<void>
-  /** Kills nothing, waits for nothing but the end: starts the node whose process ends again, until it serves. */
+  /** Once the process of the node has ended: starts it again, until it serves and the origin has heard of it. */
   comeBack(index: number): Promise<void>
 }
 
@@ -73,7 +73,19 @@ export async function benchMesh(settings: BenchMeshSettings): Promise<BenchMesh>
     await mesh[Symbol.asyncDispose]()
     throw error
   }
-  return { mesh, name, ranges, prepare, serving, comeBack, [Symbol.asyncDispose]: () => mesh[Symbol.asyncDispose]() }
+  const watch = { over: false }
+  void reportEnd(mesh, watch)
+  const dispose = async (): Promise<void> => {
+    watch.over = true
+    await mesh[Symbol.asyncDispose]()
+  }
+  return { mesh, name, ranges, prepare, serving, comeBack, [Symbol.asyncDispose]: dispose }
+}
+
+/** Nothing is done to the origin: what it said tells why it ended all the same. */
+async function reportEnd(mesh: Mesh, watch: { over: boolean }): Promise<void> {
+  const { code, stderr } = await mesh.node(0).process.ended
+  if (!watch.over) console.error(`the origin ended with ${code ?? 'a signal'}:\n${stderr}`)
 }
 
 /** Whether the origin shows the peer as serving, over a connection that it has. */

@@ -171,7 +171,8 @@ class Killer {
   }
 }
 
-const speed = (turns: readonly Turn[]): number => (1_000 * sum(turns, 'steps')) / sum(turns, 'elapsed')
+/** Steps per second; 0 where there was none. */
+const speed = (turns: readonly Turn[]): number => (1_000 * sum(turns, 'steps')) / Math.max(sum(turns, 'elapsed'), 1)
 
 function sum(turns: readonly Turn[], what: 'steps' | 'elapsed' | 'kills' | 'recoveries' | 'answers'): number {
   return turns.reduce((total, turn) => total + turn[what], 0)
@@ -194,9 +195,10 @@ function lineOf({ tokens, rate }: Cell, turns: readonly Turn[]): Line {
   }
 }
 
-function turnText({ tokens, rate, steps, elapsed, kills, recoveries, failures }: Turn): string {
+function turnText(turn: Turn): string {
+  const { tokens, rate, kills, recoveries, failures } = turn
   const failed = failures.length === 0 ? '' : `, ${failures.length} FAILED`
-  return `${tokens} tokens at ${rate}: ${((1_000 * steps) / elapsed).toFixed(1)} steps/s, ${kills} kills, ${recoveries} recoveries${failed}`
+  return `${tokens} tokens at ${rate}: ${speed([turn]).toFixed(1)} steps/s, ${kills} kills, ${recoveries} recoveries${failed}`
 }
 
 function print(result: { model: string; machine: string; seed: number; steps: number; lines: Line[] }): void {
