@@ -47,10 +47,12 @@ export function lookAgainAfter(random: number): number {
  * A swarm whose nodes neither come nor go ends up where nobody moves.
  */
 export function rebalance(request: RebalanceRequest): Rebalance {
+  // In a large swarm somebody is on the way to most layers most of the time: then nothing else need be looked at.
+  const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
+  if (options.length === 0) return { kind: 'stay' }
   const now = situationOf(request)
   if (now.slowest > 0 && request.servedSeconds < REST_SECONDS) return { kind: 'stay' }
   if (now.slowest > 0 && isSmall(request)) return planned(request)
-  const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
   let best: { range: LayerRange; merit: number[] } | undefined
   for (const range of options) {
     if (!mayHelp(request, now, range)) continue
