@@ -64,7 +64,9 @@ export class RouteMender {
   #retry: NodeJS.Timeout | undefined
   #mending: Promise<void> | undefined
   #attempts = 0
+  /** Tokens since stages were last compared with others, and how many of them there must be. */
   #paced = 0
+  #patience = PACE_STEPS
   #looks = 0
   #left: Reroute['left'] = []
   #pausedSince: number | undefined
@@ -103,9 +105,12 @@ export class RouteMender {
 
   /** A step was answered: what failed before is over. */
   progressed(sequence: number): void {
-    this.#attempts = 0
-    this.#looks = 0
-    this.#failed.forgive()
+    // While the route is mended, what comes was under way before.
+    if (this.#mending === undefined) {
+      this.#attempts = 0
+      this.#looks = 0
+      this.#failed.forgive()
+    }
     for (const seat of this.#seats) seat.filled ||= sequence >= seat.since
   }
 
@@ -123,9 +128,12 @@ export class RouteMender {
       const newest = milliseconds[i] ?? 0
       seat.pace = seat.pace === 0 ? newest : seat.pace + PACE_NEWEST * (newest - seat.pace)
     }
-    if (++this.#paced % PACE_STEPS !== 0 || this.#mending !== undefined) return
+    if (++this.#paced < this.#patience || this.#mending !== undefined) return
+    this.#paced = 0
     const slowest = this.#seats.reduce((slow, seat) => (seat.pace > slow.pace ? seat : slow))
-    if (this.#isSlow(slowest)) this.#makeLeave(slowest, 'slow')
+    if (!this.#isSlow(slowest)) return
+    this.#patience *= 2 // where all are slow, moving on and on would help nobody
+    this.#makeLeave(slowest, 'slow')
   }
 
   losePeer(peer: string, error: Error): void {

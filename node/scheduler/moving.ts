@@ -1,5 +1,5 @@
 /** A stage that takes less than this share of the time of the one that is there is worth a look. */
-const FASTER_BY = 0.7
+const FASTER_BY = 0.5
 /** Of a session's rest, as far as it may go: most answers end before they have to. */
 const LIKELY_REST = 0.5
 /** What a row costs when it is replayed together with many others, as a part of what it costs alone. */

@@ -48,15 +48,16 @@ async function serving(node: number): Promise<void> {
   await waitFor(async () => (await service.status()).shards.length === 1, { what: 'the shard', limit: LIMIT })
 }
 
-/** A long answer of the first node, once it has begun; `end` cancels it. */
-async function longAnswer(): Promise<{ route: string[]; end: () => void; ended: Promise<unknown> }> {
+/** The only node with the first layers: sessions there have nowhere to go. */
+const SOLE = 0
+
+/** A long answer of another node, once it has begun; `end` cancels it. */
+async function longAnswer(): Promise<{ end: () => void; ended: Promise<unknown> }> {
   const controller = new AbortController()
-  const events = mesh.node(0).service.generate(request(LONG), { signal: controller.signal })
-  const begun = Promise.withResolvers<string[]>()
-  let route: string[] = []
+  const events = mesh.node(1).service.generate(request(LONG), { signal: controller.signal })
+  const begun = Promise.withResolvers<undefined>()
   const onEvent = (event: GenerateEvent): void => {
-    if (event.event === 'route') route = event.stages.map(({ name }) => name)
-    if (event.event === 'text') begun.resolve(route)
+    if (event.event === 'text') begun.resolve(undefined)
   }
   const read = async (): Promise<unknown> => {
     try {
@@ -68,7 +69,8 @@ async function longAnswer(): Promise<{ route: string[]; end: () => void; ended: 
     }
   }
   const ended = read()
-  return { route: await begun.promise, end: () => controller.abort(new Error('enough')), ended }
+  await begun.promise
+  return { end: () => controller.abort(new Error('enough')), ended }
 }
 
 /** `HH:MM-HH:MM`, an hour that begins in two. */
@@ -126,63 +128,59 @@ describe('a node that its owner pauses', () => {
 
   it('lets sessions that it has go on for a while', async () => {
     const answer = await longAnswer()
-    const node = Number(answer.route[1]?.slice(-1))
-    const pausing = mesh.node(node).home.launch(['pause'])
+    const pausing = mesh.node(SOLE).home.launch(['pause'])
     await waitFor(() => pausing.output().stderr.includes('1 session left'), {
       what: 'the session to be told',
       limit: LIMIT
     })
-    expect(await mesh.node(node).service.status()).toMatchObject({ state: 'draining', sessions: { served: 1 } })
-    expect((await mesh.ask(0, request(8))).route.map(({ name }) => name)).toEqual(['node-0', `node-${3 - node}`])
+    expect(await mesh.node(SOLE).service.status()).toMatchObject({ state: 'draining', sessions: { served: 1 } })
+    expect((await mesh.run(1, RUN)).stderr).toMatch(/layers 0-4/)
     answer.end()
     expect((await pausing.ended).code).toBe(0)
-    expect((await mesh.run(node, ['status'])).stdout).toMatch(/paused {2,}by its owner/)
-    await mesh.run(node, ['resume'])
-    await serving(node)
+    expect((await mesh.run(SOLE, ['status'])).stdout).toMatch(/paused {2,}by its owner/)
+    await mesh.run(SOLE, ['resume'])
+    await serving(SOLE)
   })
 })
 
 describe('a node that leaves', () => {
   it('waits for its session at the first SIGTERM', async () => {
     const answer = await longAnswer()
-    const node = Number(answer.route[1]?.slice(-1))
-    const { process } = mesh.node(node)
+    const { process } = mesh.node(SOLE)
     process.kill('SIGTERM')
     await waitFor(() => process.output().stderr.includes('Waits for 1 session'), { what: 'the node to wait' })
     expect(process.hasEnded).toBe(false)
     answer.end()
     expect((await process.ended).code).toBe(0)
-    await mesh.restart(node)
-    await serving(node)
+    await mesh.restart(SOLE)
+    await serving(SOLE)
   })
 
   it('ends at once at the second one, whatever goes on', async () => {
     const answer = await longAnswer()
-    const node = Number(answer.route[1]?.slice(-1))
-    const { process } = mesh.node(node)
+    const { process } = mesh.node(SOLE)
     process.kill('SIGTERM')
     await waitFor(() => process.output().stderr.includes('Waits for 1 session'), { what: 'the node to wait' })
     process.kill('SIGTERM')
     expect((await process.ended).code).toBe(130)
     expect(await answer.ended).toMatchObject({ code: 'STAGE_LOST' })
-    await mesh.restart(node)
-    await serving(node)
+    await mesh.restart(SOLE)
+    await serving(SOLE)
   })
 
   it('is drained when its last session has ended', async () => {
     const answer = await longAnswer()
-    const node = Number(answer.route[1]?.slice(-1))
-    const draining = mesh.node(node).home.launch(['drain'])
+    const draining = mesh.node(SOLE).home.launch(['drain'])
     await waitFor(() => draining.output().stderr.includes('1 session left'), {
       what: 'the session to be told',
       limit: LIMIT
     })
     answer.end()
     const { code, stdout } = await draining.ended
-    expect([code, stdout]).toEqual([0, `Process ${mesh.node(node).process.pid} has stopped.\n`])
-    expect((await mesh.node(node).process.ended).code).toBe(0)
-    await mesh.restart(node)
-    await serving(node)
+    expect([code, stdout]).toEqual([0, `Process ${mesh.node(SOLE).process.pid} has stopped.\n`])
+    expect((await mesh.node(SOLE).process.ended).code).toBe(0)
+    await mesh.restart(SOLE)
+    await serving(SOLE)
   })
 
   it.each([
@@ -190,13 +188,12 @@ describe('a node that leaves', () => {
     ['down', '--now']
   ])('ends a session that does not: %s %s', async (...args) => {
     const answer = await longAnswer()
-    const node = Number(answer.route[1]?.slice(-1))
-    const { code } = await mesh.run(node, args)
+    const { code } = await mesh.run(SOLE, args)
     expect(code).toBe(0)
     expect(await answer.ended).toMatchObject({ code: expect.stringMatching(/STAGE_(LOST|REFUSED)/) as string })
-    expect((await mesh.node(node).process.ended).code).toBe(0)
-    await mesh.restart(node)
-    await serving(node)
+    expect((await mesh.node(SOLE).process.ended).code).toBe(0)
+    await mesh.restart(SOLE)
+    await serving(SOLE)
   })
 })
 

@@ -7,7 +7,9 @@ import { writeTinyModel } from '../support/tiny-model.js'
 
 /** Positions of the model, and of all sessions together. */
 const CONTEXT = 65_536
+/** Of an answer that are looked at; it may go on for as long as it takes. */
 const TOKENS = 400
+const LONG = 16_000
 /** What happens, happens once so many tokens have come. */
 const EARLY = 50
 /** Layers of the nodes: every part has two holders, the second of which is a spare. */
@@ -15,7 +17,7 @@ const LAYERS = ['0-3', '3-6', '6-8', '0-3', '3-6', '6-8']
 
 const request = (changes: Partial<GenerateRequest> = {}): GenerateRequest => ({
   ...{ model: 'babble', prompt: 'the', raw: true, dtype: 'f32', replay: 'exact', ...changes },
-  sampling: { temperature: 0, maxTokens: TOKENS, ...changes.sampling }
+  sampling: { temperature: 0, maxTokens: LONG, ...changes.sampling }
 })
 
 let folder: TemporaryFolder
@@ -46,7 +48,7 @@ interface Course {
 }
 
 /** Asks node 0; `disturb` is told by which peers the answer goes, once it is under way. */
-async function ask(asked: GenerateRequest, disturb: (route: string[]) => unknown = () => undefined): Promise<Course> {
+async function ask(asked: GenerateRequest, disturb?: (route: string[]) => unknown): Promise<Course> {
   const course: Course = { tokens: [], reroutes: [], route: [] }
   let disturbed = false
   for await (const event of mesh.node(0).service.generate(asked)) {
@@ -54,12 +56,19 @@ async function ask(asked: GenerateRequest, disturb: (route: string[]) => unknown
     if (event.event === 'route') course.route = event.stages.map(({ peer }) => peer)
     if (event.event === 'reroute') course.reroutes.push(event)
     if (event.event === 'text') course.tokens.push(...event.tokens)
+    // However slow the machine is: until the loss has shown.
+    if (course.tokens.length >= TOKENS && (disturb === undefined || course.reroutes.length > 0)) break
     if (disturbed || course.tokens.length < EARLY) continue
     disturbed = true
-    await disturb(course.route)
+    await disturb?.(course.route)
   }
+  course.tokens.length = Math.min(course.tokens.length, TOKENS)
   return course
 }
+
+/** Those of them in which this peer left; a busy machine makes stages slow, which are replaced too. */
+const leaving = ({ reroutes }: Course, peer: string | undefined): Reroute[] =>
+  reroutes.filter(({ lost }) => lost.some(stage => stage.peer === peer))
 
 /** Which node this peer is. */
 async function indexOf(peer: string | undefined): Promise<number> {
@@ -82,21 +91,20 @@ describe('an answer goes on with the same tokens, each once,', () => {
       mesh.node(index).process.kill('SIGKILL')
     })
     expect(course.tokens).toEqual(expected.tokens)
-    expect(course.reroutes).toHaveLength(1)
-    expect(course.reroutes[0]?.lost).toMatchObject([{ peer: course.route[stage] }])
+    expect(leaving(course, course.route[stage])).toHaveLength(1)
     await mesh.restart(found[0] ?? 0)
     await mesh.complete('babble')
   })
 
   it('when an engine is killed, at a temperature', async () => {
-    const warm = request({ sampling: { temperature: 0.9, seed: 5, maxTokens: TOKENS } })
+    const warm = request({ sampling: { temperature: 0.9, seed: 5, maxTokens: LONG } })
     const expected = await ask(warm)
     const course = await ask(warm, async route => {
       const { process: node } = mesh.node(await indexOf(route[1]))
       process.kill(await engineOf(node), 'SIGKILL')
     })
     expect(course.tokens).toEqual(expected.tokens)
-    expect(course.reroutes[0]?.lost[0]?.reason).toMatch(/engine/)
+    expect(leaving(course, course.route[1])[0]?.lost[0]?.reason).toMatch(/engine/)
   })
 
   it('when a node freezes', async () => {
@@ -109,7 +117,7 @@ describe('an answer goes on with the same tokens, each once,', () => {
     })
     mesh.node(frozen[0] ?? 0).process.kill('SIGCONT')
     expect(course.tokens).toEqual(expected.tokens)
-    expect(course.reroutes).toHaveLength(1)
+    expect(leaving(course, course.route[2])).toHaveLength(1)
   })
 
   it('when a node drains, and that node then leaves without having failed anybody', async () => {
@@ -122,7 +130,7 @@ describe('an answer goes on with the same tokens, each once,', () => {
       ended.push(process.ended.then(async ({ code }) => ({ code, again: await mesh.restart(index) })))
     })
     expect(course.tokens).toEqual(expected.tokens)
-    expect(course.reroutes[0]?.lost.map(({ reason }) => reason)).toEqual([undefined])
+    expect(leaving(course, course.route[1])[0]?.lost.map(({ reason }) => reason)).toEqual([undefined])
     expect(await Promise.all(ended)).toMatchObject([{ code: 0 }])
   })
 })
