@@ -47,7 +47,7 @@ export async function bench(args: string[]): Promise<void> {
   })
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   await using mesh = await babbleMesh()
-  const expected = await follow(mesh.mesh.node(0).service, babbleRequest({ maxTokens: TOKENS }), {
+  const expected = await follow(mesh.origin(), babbleRequest({ maxTokens: TOKENS }), {
     course: newCourse()
   })
   const phases = [
@@ -104,9 +104,10 @@ class Load {
     const result = this.#result
     while (!this.over) {
       const course = newCourse()
+      const service = this.#mesh.origin()
       this.#underWay.add(course)
       try {
-        await follow(this.#mesh.mesh.node(0).service, babbleRequest({ maxTokens: TOKENS }), { course })
+        await follow(service, babbleRequest({ maxTokens: TOKENS }), { course })
         checkCount(course)
         if (result.wrong !== undefined && course.tokens.some((token, i) => token !== this.#expected.tokens[i])) {
           result.wrong++

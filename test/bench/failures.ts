@@ -106,8 +106,8 @@ async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: numbe
   const found: Turn = { tokens, rate, answers, steps: 0, elapsed: 0, kills: 0, recoveries: 0, pauses: [], failures: [] }
   for (let i = 0; i < answers; i++) {
     const course = newCourse()
+    const service = mesh.origin()
     try {
-      const { service } = mesh.mesh.node(0)
       await follow(service, request(tokens), { course, onToken: () => killer.token(course) })
       if (course.tokens.length !== tokens) throw new Error(`${course.tokens.length} tokens, not ${tokens}`)
     } catch (error) {

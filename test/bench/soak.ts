@@ -88,9 +88,10 @@ async function client({ bench, seed, until, tally, log, began }: Soak, random: (
   while (performance.now() < until) {
     const request = someRequest(random)
     const course = newCourse()
+    const service = bench.origin()
     tally.answers++
     try {
-      await follow(bench.mesh.node(0).service, request, { course })
+      await follow(service, request, { course })
       checkCount(course)
     } catch (error) {
       note({ tally, log, began }, `${JSON.stringify(request)} (seed ${seed}): ${asError(error).message}`)
