@@ -72,6 +72,7 @@ async function run(
   const result: Result = { ...phase, finished: 0, tokens: 0, failures: [], wrong, moved: 0, gaps: [], leaving: [] }
   const load = new Load(mesh, result, expected)
   const clients = Array.from({ length: phase.answers }, async () => load.ask())
+  for (const client of clients) client.catch(() => undefined) // shows at the end
   try {
     for (let i = 0; i < phase.drains; i++) await drain(mesh, load, { result, random, stops: i % 2 === 0 })
   } finally {
