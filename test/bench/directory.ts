@@ -46,6 +46,9 @@ const FIGURES = {
 type Figure = keyof typeof FIGURES
 type Figures = Partial<Record<Figure, number>>
 
+/** Options with their defaults. */
+export const usage = '--rounds N (3), each of more than five minutes, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,

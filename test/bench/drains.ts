@@ -33,6 +33,10 @@ interface Result extends Phase {
   leaving: number[]
 }
 
+/** Options with their defaults. */
+export const usage =
+  '--drains N (200) with --answers N at a time (3), --alone N drains with one answer at a time (20), --seed N, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,

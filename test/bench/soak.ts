@@ -50,6 +50,10 @@ interface Soak {
   log: { at: number; what: string }[]
 }
 
+/** Options with their defaults. */
+export const usage =
+  '--minutes N (30), --clients N (3), --every SECONDS between two upheavals on average (10), --seed N, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
