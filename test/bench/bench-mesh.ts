@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import type { GenerateRequest } from '../../node/control/contract.js'
+import type { ControlService } from '../../node/control/service.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { buildManifest } from '../../node/models/manifest.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
@@ -32,6 +33,8 @@ export interface BenchMeshSettings {
 export interface BenchMesh extends AsyncDisposable {
   mesh: Mesh
   name: string
+  /** Its control interface. @throws Error when it has ended: there is no use in asking it */
+  origin: () => ControlService
   /** By node; the origin's is empty. */
   ranges: readonly string[]
   prepare: (home: string) => Promise<void>
@@ -79,7 +82,12 @@ export async function benchMesh(settings: BenchMeshSettings): Promise<BenchMesh>
     watch.over = true
     await mesh[Symbol.asyncDispose]()
   }
-  return { mesh, name, ranges, prepare, serving, comeBack, [Symbol.asyncDispose]: dispose }
+  const origin = (): ControlService => {
+    const { process, service } = mesh.node(0)
+    if (process.hasEnded) throw new Error('the origin has ended, which nothing was done to')
+    return service
+  }
+  return { mesh, name, origin, ranges, prepare, serving, comeBack, [Symbol.asyncDispose]: dispose }
 }
 
 /** Nothing is done to the origin: what it said tells why it ended all the same. */

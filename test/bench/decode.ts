@@ -31,6 +31,10 @@ interface Token {
 /** Decodes `tokens` tokens after a prompt, greedily. */
 type Turn = (tokens: number) => Promise<Token[]>
 
+/** Options with their defaults. */
+export const usage = `--shape 0.5b|1b|3b|8b (1b) or --model FILE, --rounds N (7), --tokens N (64), --warm-up TOKENS (1000), --threads N (2),
+  --dtype f16|f32 (f16), --json`
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,

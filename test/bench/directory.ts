@@ -46,13 +46,16 @@ const FIGURES = {
 type Figure = keyof typeof FIGURES
 type Figures = Partial<Record<Figure, number>>
 
+/** Options with their defaults. */
+export const usage = '--rounds N (3), each of more than five minutes, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
     options: { rounds: { type: 'string', default: '3' }, json: { type: 'boolean', default: false } }
   })
   await using mesh = await babbleMesh()
-  const { tokens: expected } = await follow(mesh.mesh.node(0).service, ask(), { course: newCourse() })
+  const { tokens: expected } = await follow(mesh.origin(), ask(), { course: newCourse() })
   const rounds: Figures[] = []
   const wrong: string[] = []
   for (let round = 0; round < Number(values.rounds); round++) {
@@ -110,7 +113,7 @@ interface Coming {
 async function coming(bench: BenchMesh, { figures, what, start }: Coming): Promise<RunningNode> {
   const course = newCourse()
   const since = stopwatch()
-  const answered = follow(bench.mesh.node(0).service, ask(WAIT), { course })
+  const answered = follow(bench.origin(), ask(WAIT), { course })
   answered.catch(() => undefined) // awaited below
   const node = await start()
   const { peer } = await node.status()
@@ -140,7 +143,7 @@ async function death(
   const open = async (): Promise<number> => {
     const course = newCourse()
     const asked = performance.now()
-    const { tokens } = await follow(bench.mesh.node(0).service, ask(), { course })
+    const { tokens } = await follow(bench.origin(), ask(), { course })
     if (tokens.join() !== expected.join()) wrong.push(`${tokens.join()} instead of ${expected.join()}`)
     return (course.opened ?? NaN) - asked
   }

@@ -33,6 +33,10 @@ interface Result extends Phase {
   leaving: number[]
 }
 
+/** Options with their defaults. */
+export const usage =
+  '--drains N (200) with --answers N at a time (3), --alone N drains with one answer at a time (20), --seed N, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -47,7 +51,7 @@ export async function bench(args: string[]): Promise<void> {
   })
   const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
   await using mesh = await babbleMesh()
-  const expected = await follow(mesh.mesh.node(0).service, babbleRequest({ maxTokens: TOKENS }), {
+  const expected = await follow(mesh.origin(), babbleRequest({ maxTokens: TOKENS }), {
     course: newCourse()
   })
   const phases = [
@@ -72,6 +76,7 @@ async function run(
   const result: Result = { ...phase, finished: 0, tokens: 0, failures: [], wrong, moved: 0, gaps: [], leaving: [] }
   const load = new Load(mesh, result, expected)
   const clients = Array.from({ length: phase.answers }, async () => load.ask())
+  for (const client of clients) client.catch(() => undefined) // shows at the end
   try {
     for (let i = 0; i < phase.drains; i++) await drain(mesh, load, { result, random, stops: i % 2 === 0 })
   } finally {
@@ -104,9 +109,10 @@ class Load {
     const result = this.#result
     while (!this.over) {
       const course = newCourse()
+      const service = this.#mesh.origin()
       this.#underWay.add(course)
       try {
-        await follow(this.#mesh.mesh.node(0).service, babbleRequest({ maxTokens: TOKENS }), { course })
+        await follow(service, babbleRequest({ maxTokens: TOKENS }), { course })
         checkCount(course)
         if (result.wrong !== undefined && course.tokens.some((token, i) => token !== this.#expected.tokens[i])) {
           result.wrong++

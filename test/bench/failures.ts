@@ -54,6 +54,10 @@ interface Line extends Cell {
   failures: string[]
 }
 
+/** Options with their defaults. */
+export const usage = `--shape 0.5b|1b|3b|8b (0.5b) or --model FILE, --tokens N,... of an answer (128,1024), --rates P,... of a kill before each
+  step (0,1e-4,1e-3,1e-2), --rounds N (3), --warm-up TOKENS (512), --seed N, --json`
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -106,8 +110,8 @@ async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: numbe
   const found: Turn = { tokens, rate, answers, steps: 0, elapsed: 0, kills: 0, recoveries: 0, pauses: [], failures: [] }
   for (let i = 0; i < answers; i++) {
     const course = newCourse()
+    const service = mesh.origin()
     try {
-      const { service } = mesh.mesh.node(0)
       await follow(service, request(tokens), { course, onToken: () => killer.token(course) })
       if (course.tokens.length !== tokens) throw new Error(`${course.tokens.length} tokens, not ${tokens}`)
     } catch (error) {

@@ -1,7 +1,13 @@
 /** `npm run bench -- NAME [options]`: measurements, printed as a table and as JSON with `--json`. Never part of the tests. */
 import '../../node/compat.js'
 
-const BENCHES: Readonly<Record<string, () => Promise<{ bench: (args: string[]) => Promise<void> }>>> = {
+interface Bench {
+  /** Its options. */
+  usage: string
+  bench: (args: string[]) => Promise<void>
+}
+
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   decode: async () => import('./decode.js'),
   failures: async () => import('./failures.js'),
   drains: async () => import('./drains.js'),
@@ -12,8 +18,10 @@ const BENCHES: Readonly<Record<string, () => Promise<{ bench: (args: string[]) =
 const [name = '', ...args] = process.argv.slice(2)
 const load = BENCHES[name]
 if (load === undefined) {
-  console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [options]`)
+  console.error(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [options], or --help after the name`)
   process.exitCode = 2
 } else {
-  await (await load()).bench(args)
+  const { usage, bench } = await load()
+  if (args.includes('--help')) console.log(`usage: npm run bench -- ${name} [options]\n  ${usage}`)
+  else await bench(args)
 }

@@ -50,6 +50,10 @@ interface Soak {
   log: { at: number; what: string }[]
 }
 
+/** Options with their defaults. */
+export const usage =
+  '--minutes N (30), --clients N (3), --every SECONDS between two upheavals on average (10), --seed N, --json'
+
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -88,9 +92,10 @@ async function client({ bench, seed, until, tally, log, began }: Soak, random: (
   while (performance.now() < until) {
     const request = someRequest(random)
     const course = newCourse()
+    const service = bench.origin()
     tally.answers++
     try {
-      await follow(bench.mesh.node(0).service, request, { course })
+      await follow(service, request, { course })
       checkCount(course)
     } catch (error) {
       note({ tally, log, began }, `${JSON.stringify(request)} (seed ${seed}): ${asError(error).message}`)
