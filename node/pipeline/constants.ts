@@ -43,6 +43,10 @@ export const STALLED_STEPS = 10
 export const PACE_STEPS = 64
 /** ... of which the newest counts so much. */
 export const PACE_NEWEST = 0.1
+/** A step may take this long while every stage answers that it lives. */
+export const STEP_MS = 180_000
+/** To fill the stage that is to take another one's place while that one goes on: as long as a step may take. */
+export const FILL_MS = STEP_MS
 /** A stage that should be replaced while it goes on, and cannot be now, is looked at again after so long. */
 export const MOVE_RETRY_MS = 1_000
 /** To ask the swarm who else serves the layers of a stage that is lost. */
@@ -53,8 +57,6 @@ export const WAIT_INTERVAL_MS = 1_000
 export const EXCLUDE_MS = 5_000
 /** Routes, or parts of one, that are tried until a step is answered; more while the answer may wait for a holder. */
 export const MEND_ATTEMPTS = 8
-/** A step may take this long while every stage answers that it lives. */
-export const STEP_MS = 180_000
 /** A session without any step for so long is swept: longer than a step may keep the stages before it busy. */
 export const SESSION_SILENCE_MS = 240_000
 

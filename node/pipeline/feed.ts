@@ -31,6 +31,7 @@ export class Feed {
   #at: number
   #row = 0
   #unanswered = 0
+  /** Everything that there was has been replayed, and `onCaughtUp` was told. */
   #caughtUp: boolean
   #over = false
 
@@ -40,11 +41,6 @@ export class Feed {
     this.#liveFrom = liveFrom
     this.#at = parts.journal.first
     this.#caughtUp = replay === undefined
-  }
-
-  /** Everything that there is was replayed, and what comes is replayed as it comes. */
-  get caughtUp(): boolean {
-    return this.#caughtUp
   }
 
   /** What was replayed so far is so; from this sequence number on steps are sent as steps. */

@@ -101,11 +101,6 @@ export class JournalShelf {
     return journal
   }
 
-  /** Drops all of them. */
-  drop(): void {
-    for (const journal of this.#journals) journal.drop()
-  }
-
   close(journal: Journal): void {
     journal.close()
     this.#journals.delete(journal)

@@ -159,10 +159,8 @@ export class RingSession {
     return oldest
   }
 
-  #feedFirst(first: Seat | undefined, { liveFrom, exact }: { liveFrom: number; exact: boolean }): void {
+  #feedFirst(first: Seat, { liveFrom, exact }: { liveFrom: number; exact: boolean }): void {
     this.#feed?.stop()
-    this.#feed = undefined
-    if (first === undefined) return
     const replay = { rowsPerStep: first.rowsPerStep, exact }
     this.#feed = new Feed({ journal: this.#journal, send: step => first.send(step) }, { liveFrom, replay })
     this.#feed.pump()

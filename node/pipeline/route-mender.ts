@@ -3,7 +3,8 @@ import { ProtocolError } from '../../protocol/protocol-error.js'
 import type { Result } from '../../protocol/result.js'
 import type { Replay } from '../../protocol/stage.js'
 import type { Step } from '../../protocol/step.js'
-import { MEND_ATTEMPTS, MOVE_RETRY_MS, PACE_NEWEST, PACE_STEPS } from './constants.js'
+import { MEND_ATTEMPTS } from './constants.js'
+import { Departures } from './departures.js'
 import { PipelineError } from './errors.js'
 import { FailedPeers } from './failed-peers.js'
 import { lostRun, segmentOf, widened, type Run } from './mending.js'
@@ -58,15 +59,10 @@ export class RouteMender {
   readonly #seats: Seat[] = []
   /** Opened and not yet in the route. */
   #fresh: Seat[] = []
-  /** Stages that are to be replaced while they go on, because they ask for it or are slow. */
-  readonly #leaving = new Map<Seat, 'asked' | 'slow'>()
+  readonly #departures = new Departures(() => this.#start())
   #move: RouteMove | undefined
-  #retry: NodeJS.Timeout | undefined
   #mending: Promise<void> | undefined
   #attempts = 0
-  /** Tokens since stages were last compared with others, and how many of them there must be. */
-  #paced = 0
-  #patience = PACE_STEPS
   #looks = 0
   #left: Reroute['left'] = []
   #pausedSince: number | undefined
@@ -83,7 +79,10 @@ export class RouteMender {
       onResult: parts.onResult,
       onReplayed: parts.onReplayed,
       onUnlinked: () => this.#disturbed(),
-      onDrain: seat => this.#makeLeave(seat, 'asked'),
+      onDrain: seat => {
+        this.#departures.asked(seat)
+        this.#start()
+      },
       onLost: (seat, error) => this.#onLost(seat, error)
     }
   }
@@ -123,17 +122,9 @@ export class RouteMender {
 
   /** A token has come through the whole route: how long it took at each stage, ms. Slow stages are replaced while they go on. */
   paced(milliseconds: readonly number[]): void {
-    if (milliseconds.length !== this.#seats.length) return // it began on another route
-    for (const [i, seat] of this.#seats.entries()) {
-      const newest = milliseconds[i] ?? 0
-      seat.pace = seat.pace === 0 ? newest : seat.pace + PACE_NEWEST * (newest - seat.pace)
+    if (this.#mending === undefined && this.#departures.paced(this.#seats, milliseconds, seat => this.#isSlow(seat))) {
+      this.#start()
     }
-    if (++this.#paced < this.#patience || this.#mending !== undefined) return
-    this.#paced = 0
-    const slowest = this.#seats.reduce((slow, seat) => (seat.pace > slow.pace ? seat : slow))
-    if (!this.#isSlow(slowest)) return
-    this.#patience *= 2 // where all are slow, moving on and on would help nobody
-    this.#makeLeave(slowest, 'slow')
   }
 
   losePeer(peer: string, error: Error): void {
@@ -143,7 +134,7 @@ export class RouteMender {
   }
 
   close(error: PipelineError): void {
-    clearTimeout(this.#retry)
+    this.#departures.stop()
     this.#move?.disturb()
     for (const seat of [...this.#seats, ...this.#fresh]) seat.close(error)
   }
@@ -154,13 +145,6 @@ export class RouteMender {
     const segment = segmentOf(this.#seats, { from: at, to: at + 1 }, this.#plan.layers)
     const pace = { stage: seat.stage, seconds: seat.pace / 1_000, rows: this.#parts.rows() }
     return this.#parts.planner.isSlow(segment, pace, exclude)
-  }
-
-  /** Another stage should take its place, while it goes on. */
-  #makeLeave(seat: Seat, why: 'asked' | 'slow'): void {
-    if (!this.#seats.includes(seat)) return
-    this.#leaving.set(seat, why)
-    this.#start()
   }
 
   #start(): void {
@@ -182,7 +166,7 @@ export class RouteMender {
     this.#leaveUnfilled()
     const run = lostRun(this.#seats)
     const unlinked = this.#seats.findIndex(({ linked }) => !linked)
-    const leaving = this.#nextLeaving()
+    const leaving = this.#departures.next(this.#seats)
     if (run === undefined && unlinked < 0 && leaving === undefined) return false
     const found = run && (await this.#lookFor(run))
     try {
@@ -323,35 +307,15 @@ export class RouteMender {
     await seat.linkTo(next, { liveFrom: liveFrom(), replay: undefined, aside: false }, signal)
   }
 
-  /** A stage that is asked to leave; none while somebody is still being filled. */
-  #nextLeaving(): Seat | undefined {
-    const gone = [...this.#leaving.keys()].filter(seat => !this.#seats.includes(seat) || seat.lost !== undefined)
-    for (const seat of gone) this.#leaving.delete(seat)
-    const [seat] = this.#leaving.keys()
-    if (seat === undefined || this.#retry !== undefined) return undefined
-    if (this.#seats.every(({ filled }) => filled)) return seat
-    this.#moveLater(seat)
-    return undefined
-  }
-
-  /** Who is only slow goes on, and is looked at again when it still is. */
-  #moveLater(seat: Seat): void {
-    if (this.#leaving.get(seat) === 'slow') this.#leaving.delete(seat)
-    this.#retry ??= setTimeout(() => {
-      this.#retry = undefined
-      this.#start()
-    }, MOVE_RETRY_MS)
-  }
-
   /** A failed attempt harms nobody: the stage goes on for as long as it does. */
   async #moveOn(seat: Seat): Promise<void> {
     const at = this.#seats.indexOf(seat)
     const run = { from: at, to: at + 1 }
     const exclude = this.#failed.current()
-    for (const { stage } of this.#leaving.keys()) exclude.add(stage.peer)
+    for (const peer of this.#departures.peers) exclude.add(peer)
     const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
     if (stages === undefined) {
-      this.#moveLater(seat)
+      this.#departures.later(seat)
       return
     }
     const move = new RouteMove({ ...this.#parts, before: this.#seats[at - 1], exact: this.#exact })
@@ -367,9 +331,9 @@ export class RouteMender {
     } catch (error) {
       this.#parts.signal.throwIfAborted()
       if (error instanceof PipelineError) this.#failed.note(error)
-      // What cannot be done beside it is done with a pause.
-      if (error instanceof ProtocolError) this.#leave(seat)
-      else this.#moveLater(seat)
+      // What cannot be done beside one that leaves anyway is done with a pause.
+      if (error instanceof ProtocolError && this.#departures.isAsked(seat)) this.#leave(seat)
+      else this.#departures.later(seat)
     } finally {
       this.#move = undefined
     }

@@ -1,3 +1,5 @@
+import { abortable, deadline } from '../deadline.js'
+import { FILL_MS } from './constants.js'
 import type { Seat } from './seat.js'
 
 /** What this node sends to a stage that is to become the first one. */
@@ -55,14 +57,15 @@ export class RouteMove {
     const { before, exact, signal, nextSequence, feedAside } = this.#parts
     if (first === undefined) throw new RangeError('a move to no stages')
     this.#first = first
+    using limit = deadline(`filling the stage ${first.stage.peer}`, FILL_MS, signal)
     if (before === undefined) {
       this.#aside = feedAside(first, { exact })
-      await this.#orStop(this.#aside.caughtUp)
+      await this.#orStop(abortable(this.#aside.caughtUp, limit.signal))
       return
     }
     const replay = { rowsPerStep: first.rowsPerStep, exact }
     await this.undisturbed(before.linkTo(first, { liveFrom: nextSequence(), replay, aside: true }, signal))
-    await this.undisturbed(before.caughtUp())
+    await this.undisturbed(abortable(before.caughtUp(), limit.signal))
   }
 
   /** At a boundary between steps they take over, and `seat` makes them part of the route. */

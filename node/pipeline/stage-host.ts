@@ -22,6 +22,8 @@ export interface StageHostParts {
   self?: string
   /** Whether a peer says that it serves layers, and so may act on an origin's order. */
   isStage?: (peer: string) => boolean
+  /** What its sessions keep for replays; by default one of its own. */
+  journals?: JournalShelf
   /** Milliseconds, monotonic. */
   now: () => number
 }
@@ -48,7 +50,7 @@ const SHUTTING_DOWN = 'this node is shutting down'
 export class StageHost implements Drainable {
   readonly #parts: StageHostParts
   readonly #sessions = new Map<string, HostedSession>()
-  readonly #journals = new JournalShelf()
+  readonly #journals: JournalShelf
   readonly trust: Trust
   #sweeper: NodeJS.Timeout | undefined
   /** Why no sessions are taken. */
@@ -58,6 +60,7 @@ export class StageHost implements Drainable {
 
   constructor(parts: StageHostParts) {
     this.#parts = parts
+    this.#journals = parts.journals ?? new JournalShelf()
     this.trust = parts.trust ?? new Trust()
   }
 
@@ -147,11 +150,6 @@ export class StageHost implements Drainable {
     if (!hosted.session.admits(secret)) throw new ProtocolError('UNAUTHORIZED', 'wrong secret for this session')
     this.#sentBy(hosted.session, peer)
     return hosted.session
-  }
-
-  /** Gives back what is kept for replays; sessions that need one are filled from further ahead. */
-  dropJournals(): void {
-    this.#journals.drop()
   }
 
   /** Notes a refusal, and who alone can have caused it. */

@@ -1,8 +1,12 @@
+import { setMaxListeners } from 'node:events'
 import { asError } from '../../protocol/errors.js'
 import type { LogSink } from './libp2p-logger.js'
 
 /** Parts of the period by which each turn comes earlier or later: nodes that started together drift apart. */
 const JITTER = 0.3
+
+/** Waits that may end with one signal: a few rounds of eight questions each. Node.js takes more than that for a leak, and warns. */
+const MAX_WAITS = 64
 
 /** Runs `work` now and then, never twice at a time. It ends with `stop()`, which also aborts the signal. */
 export class Periodic {
@@ -19,6 +23,7 @@ export class Periodic {
     { milliseconds }: { milliseconds: number }
   ) {
     this.#work = work
+    setMaxListeners(MAX_WAITS, this.#controller.signal)
     this.#logger = logger
     this.#milliseconds = milliseconds
   }

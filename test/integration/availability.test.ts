@@ -1,46 +1,29 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { GenerateEvent, GenerateRequest } from '../../node/control/contract.js'
-import { type Mesh, startMesh } from '../support/mesh.js'
+import type { GenerateEvent } from '../../node/control/contract.js'
+import { babble, type BabbleMesh, LONG, startBabble } from '../support/babble.js'
+import type { Mesh } from '../support/mesh.js'
 import { engineOf } from '../support/processes.js'
-import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
-import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 
-const CONTEXT = 65_536
-/** Tokens of an answer that is still under way when it has to be. */
-const LONG = 16_000
 const LIMIT = 30_000
 
-const request = (maxTokens: number): GenerateRequest => ({
-  model: 'babble',
-  prompt: 'the',
-  raw: true,
-  sampling: { temperature: 0, maxTokens },
-  dtype: 'f32'
-})
 const RUN = ['run', 'babble', '--raw', '--temperature', '0', '--max-tokens', '8', 'the']
 
-let folder: TemporaryFolder
+let nodes: BabbleMesh
 let mesh: Mesh
 let expected: number[]
 
 /** The last layers are on two nodes. */
 beforeAll(async () => {
-  folder = await temporaryFolder()
-  const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
-  mesh = await startMesh({
-    nodes: ['0-4', '4-8', '4-8'].map(layers => ({ layers })),
-    models: [{ file, name: 'babble' }],
-    context: CONTEXT
-  })
+  nodes = await startBabble(['0-4', '4-8', '4-8'])
+  mesh = nodes.mesh
   await serving(1)
   await serving(2)
-  expected = (await mesh.ask(0, request(8))).tokens
+  expected = (await mesh.ask(0, babble(8))).tokens
 })
 
 afterAll(async () => {
-  await mesh[Symbol.asyncDispose]()
-  await folder.remove()
+  await nodes[Symbol.asyncDispose]()
 })
 
 async function serving(node: number): Promise<void> {
@@ -54,7 +37,7 @@ const SOLE = 0
 /** A long answer of another node, once it has begun; `end` cancels it. */
 async function longAnswer(): Promise<{ end: () => void; ended: Promise<unknown> }> {
   const controller = new AbortController()
-  const events = mesh.node(1).service.generate(request(LONG), { signal: controller.signal })
+  const events = mesh.node(1).service.generate(babble(LONG), { signal: controller.signal })
   const begun = Promise.withResolvers<undefined>()
   const onEvent = (event: GenerateEvent): void => {
     if (event.event === 'text') begun.resolve(undefined)
@@ -94,7 +77,7 @@ describe('a node that its owner pauses', () => {
       shards: [],
       usedBytes: 0
     })
-    const answer = await mesh.ask(0, request(8))
+    const answer = await mesh.ask(0, babble(8))
     expect([answer.tokens, answer.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-2']])
 
     expect((await mesh.run(2, ['pause', '--for', '2h'])).stdout).toMatch(/by its owner until /)
@@ -114,7 +97,7 @@ describe('a node that its owner pauses', () => {
     expect((await mesh.run(2, ['resume'])).stdout).toMatch(/serves again/)
     await serving(2)
     await mesh.complete('babble')
-    const own = await mesh.ask(1, request(8))
+    const own = await mesh.ask(1, babble(8))
     expect([own.tokens, own.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-2']])
 
     expect((await mesh.run(1, ['resume'])).code).toBe(0)
@@ -122,7 +105,7 @@ describe('a node that its owner pauses', () => {
     const status = await mesh.node(1).service.status()
     expect(status).toMatchObject({ state: 'online', engine: { state: 'ready' }, shards: [{ start: 4, end: 8 }] })
     await engineOf(mesh.node(1).process)
-    const alone = await mesh.ask(1, request(8))
+    const alone = await mesh.ask(1, babble(8))
     expect([alone.tokens, alone.route.map(({ name }) => name)]).toEqual([expected, ['node-0', 'node-1']])
   })
 

@@ -1,50 +1,31 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { GenerateRequest } from '../../node/control/contract.js'
-import { begun, type Mesh, startMesh } from '../support/mesh.js'
+import { babble, type BabbleMesh, LONG, startBabble } from '../support/babble.js'
+import { begun, type Mesh } from '../support/mesh.js'
 import { engineOf } from '../support/processes.js'
-import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
-import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 
-const CONTEXT = 65_536
-/** Tokens of an answer that is still under way when it has to be. */
-const LONG = 16_000
 /** Milliseconds in which a loss must have ended an answer: three times what is promised, for a busy machine. */
 const LOSS_LIMIT = 15_000
 
-const request = (maxTokens: number): GenerateRequest => ({
-  model: 'babble',
-  prompt: 'the',
-  raw: true,
-  sampling: { temperature: 0, maxTokens },
-  dtype: 'f32'
-})
-
-let folder: TemporaryFolder
+let nodes: BabbleMesh
 let mesh: Mesh
 let expected: number[]
 
 beforeAll(async () => {
-  folder = await temporaryFolder()
-  const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
-  mesh = await startMesh({
-    nodes: ['0-3', '3-6', '6-8'].map(layers => ({ layers })),
-    models: [{ file, name: 'babble' }],
-    context: CONTEXT
-  })
-  expected = (await mesh.ask(0, request(8))).tokens
+  nodes = await startBabble(['0-3', '3-6', '6-8'])
+  mesh = nodes.mesh
+  expected = (await mesh.ask(0, babble(8))).tokens
 })
 
 afterAll(async () => {
-  await mesh[Symbol.asyncDispose]()
-  await folder.remove()
+  await nodes[Symbol.asyncDispose]()
 })
 
 /** Asks for a long answer, does something when it has begun; the error that ends it, and how many ms later. */
 async function endOf(node: number, disturb: () => Promise<void> | void): Promise<{ error: unknown; after: number }> {
   let disturbed: number | undefined
   try {
-    for await (const event of mesh.node(node).service.generate(request(LONG))) {
+    for await (const event of mesh.node(node).service.generate(babble(LONG))) {
       if (event.event !== 'text' || disturbed !== undefined) continue
       disturbed = performance.now()
       await disturb()
@@ -63,7 +44,7 @@ async function killEngine(node: { pid: number }): Promise<void> {
 async function answersAgain(): Promise<void> {
   await waitFor(
     async () => {
-      for (const i of [0, 1, 2]) expect((await mesh.ask(i, request(8))).tokens).toEqual(expected)
+      for (const i of [0, 1, 2]) expect((await mesh.ask(i, babble(8))).tokens).toEqual(expected)
       return true
     },
     { what: 'the mesh to answer again', limit: 30_000, interval: 200 }

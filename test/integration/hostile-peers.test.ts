@@ -13,10 +13,10 @@ import { MAX_MANIFEST_BYTES } from '../../protocol/limits.js'
 import type { NodeRecord, ServedShard } from '../../protocol/node-record.js'
 import { decodeStageReply, encodeRelayRequest, encodeStageRequest, type Open } from '../../protocol/stage.js'
 import { encodeStatusRequest } from '../../protocol/status-reply.js'
-import type { Step } from '../../protocol/step.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
 import { EMBER } from '../support/models.js'
 import { residentBytes } from '../support/processes.js'
+import { hidden, LINK_TO_ORIGIN, openFrame, stageStep, WANT_NOTHING } from '../support/stage-frames.js'
 import { falseOffers, pieceHolder, type SwarmPeer, swarmPeer } from '../support/swarm-peer.js'
 import { type Conversation, talk } from '../support/talk.js'
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
@@ -38,15 +38,12 @@ const STREAMS = 1_000
 /** Milliseconds in which a node has told how much room it has: it does so every 15 s. */
 const FULL_LIMIT = 40_000
 
-/** Of the tiny model. */
-const WIDTH = 64
 const REQUEST: GenerateRequest = {
   model: 'tiny',
   prompt: 'the',
   sampling: { temperature: 0, maxTokens: 12 },
   dtype: 'f32'
 }
-const NOTHING = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 
 let folder: TemporaryFolder
 let mesh: Mesh
@@ -132,29 +129,7 @@ async function repeat(times: number, converse: (index: number) => Promise<Conver
   for (let i = 0; i < times; i++) await (await converse(i)).end()
 }
 
-function open(node: number, changes: Partial<Open> = {}): Uint8Array {
-  const session = randomBytes(16).toString('hex')
-  const [start, leave] = node === 0 ? [0, 4] : [4, 8]
-  const secret = new Uint8Array(32).fill(7)
-  const plan: Open = { session, manifest, start, leave, secret, dtype: 'f32', context: 64, ...changes }
-  return encodeStageRequest({ type: 'open', open: plan })
-}
-
-const step = (changes: Partial<Step> = {}): Step => ({
-  ...{ sequence: 1, position: 0, rows: 1, want: NOTHING, timings: [] },
-  input: { kind: 'tokens', tokens: Uint32Array.of(5) },
-  ...changes
-})
-const stageStep = (changes?: Partial<Step>): Uint8Array => encodeStageRequest({ type: 'step', step: step(changes) })
-const link = encodeStageRequest({
-  type: 'link',
-  link: { next: 'origin', liveFrom: 1, replay: undefined, aside: false }
-})
-const hidden = (value: number, rows = 1): Step['input'] => ({
-  kind: 'hidden',
-  dtype: 'f32',
-  bytes: new Uint8Array(new Float32Array(rows * WIDTH).fill(value).buffer)
-})
+const open = (node: number, changes: Partial<Open> = {}): Uint8Array => openFrame(node, { manifest, ...changes })
 const relayOpen = (session: string, secret: number): Uint8Array =>
   encodeRelayRequest({ type: 'open', session, secret: new Uint8Array(32).fill(secret) })
 
@@ -209,7 +184,7 @@ describe('frames', () => {
     await using peer = await attacker()
     await under(0, 'OUT_OF_ORDER', async () => {
       for (let i = 0; i < REPEAT; i++) {
-        const conversation = await stage(peer, 0, [open(0), link, stageStep(), stageStep()])
+        const conversation = await stage(peer, 0, [open(0), LINK_TO_ORIGIN, stageStep(), stageStep()])
         conversation.send(encodeStageRequest({ type: 'close' }))
         const replies = (await conversation.end()).frames.map(decodeStageReply)
         expect(replies.filter(({ type }) => type === 'forward' || type === 'result').length).toBeLessThanOrEqual(1)
@@ -254,7 +229,7 @@ describe('sessions of others', () => {
         conversation.send(relayOpen(session, 8))
         return conversation
       })
-      origin.send(stageStep({ input: hidden(0.5), want: { ...NOTHING, rows: 1, candidates: 3 } }))
+      origin.send(stageStep({ input: hidden(0.5), want: { ...WANT_NOTHING, rows: 1, candidates: 3 } }))
       expect(decodeStageReply(await origin.reply())).toMatchObject({ type: 'result', result: { sequence: 1 } })
       origin.abort()
     })

@@ -4,30 +4,30 @@ import type { GenerateRequest, StatusView } from '../../node/control/contract.js
 import { membershipFromInvitation } from '../../node/swarm/membership.js'
 import { HELLO_PROTOCOL, PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL, STATUS_PROTOCOL } from '../../protocol/ids.js'
 import { decodePiece, encodePiecesRequest } from '../../protocol/pieces.js'
-import {
-  decodeRelayReply,
-  decodeStageReply,
-  encodeRelayRequest,
-  encodeStageRequest,
-  type Open
-} from '../../protocol/stage.js'
-import type { Step } from '../../protocol/step.js'
+import { decodeRelayReply, decodeStageReply, encodeRelayRequest, type Open } from '../../protocol/stage.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
+import {
+  GARBAGE,
+  hidden,
+  LINK_TO_ORIGIN,
+  openFrame,
+  OVERSIZED,
+  stageStep,
+  step,
+  WANT_NOTHING
+} from '../support/stage-frames.js'
 import { type SwarmPeer, swarmPeer } from '../support/swarm-peer.js'
 import { type Conversation, talk } from '../support/talk.js'
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 
-/** Of the tiny model. */
-const WIDTH = 64
 const REQUEST: GenerateRequest = {
   model: 'tiny',
   prompt: 'the',
   sampling: { temperature: 0, maxTokens: 12 },
   dtype: 'f32'
 }
-const NOTHING = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 
 let folder: TemporaryFolder
 let mesh: Mesh
@@ -67,47 +67,27 @@ async function speak(node: number, protocol: string): Promise<Conversation> {
   return await talk(attacker.swarm, { peer: before[node]?.peer ?? '', protocol })
 }
 
-function open(node: number, changes: Partial<Open> = {}): Uint8Array {
-  const session = randomBytes(16).toString('hex')
-  const [start, leave] = node === 0 ? [0, 4] : [4, 8]
-  const secret = new Uint8Array(32).fill(7)
-  const plan: Open = { session, manifest, start, leave, secret, dtype: 'f32', context: 64, ...changes }
-  return encodeStageRequest({ type: 'open', open: plan })
-}
-
-const step = (changes: Partial<Step> = {}): Step => ({
-  ...{ sequence: 1, position: 0, rows: 1, want: NOTHING, timings: [] },
-  input: { kind: 'tokens', tokens: Uint32Array.of(5) },
-  ...changes
-})
-const stageStep = (changes?: Partial<Step>): Uint8Array => encodeStageRequest({ type: 'step', step: step(changes) })
-const link = encodeStageRequest({
-  type: 'link',
-  link: { next: 'origin', liveFrom: 1, replay: undefined, aside: false }
-})
-const hidden = (value: number): Step['input'] => ({
-  kind: 'hidden',
-  dtype: 'f32',
-  bytes: new Uint8Array(new Float32Array(WIDTH).fill(value).buffer)
-})
-const garbage = Uint8Array.from({ length: 300 }, (_, i) => (i * 89 + 255) & 255)
-/** The length of a frame of 4 GiB, and a little of it. */
-const oversized = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3)
+const open = (node: number, changes: Partial<Open> = {}): Uint8Array => openFrame(node, { manifest, ...changes })
 
 describe('the stage protocol', () => {
   it.each<[string, number, string, () => Uint8Array[]]>([
-    ['garbage', 0, 'MALFORMED', () => [garbage]],
+    ['garbage', 0, 'MALFORMED', () => [GARBAGE]],
     ['an empty frame', 0, 'MALFORMED', () => [new Uint8Array(0)]],
     ['a step before it is open', 0, 'UNKNOWN_SESSION', () => [stageStep()]],
     ['a model that is not here', 0, 'UNKNOWN_MODEL', () => [open(0, { manifest: 'ab'.repeat(32) })]],
     ["layers of another node's", 0, 'UNKNOWN_MODEL', () => [open(1)]],
     ['more context than there is', 0, 'CONTEXT_FULL', () => [open(0, { context: 100_000 })]],
     ['a second open', 0, 'MALFORMED', () => [open(0), open(0)]],
-    ['a step out of order', 0, 'OUT_OF_ORDER', () => [open(0), link, stageStep({ sequence: 3 })]],
-    ['a gap in the positions', 0, 'OUT_OF_ORDER', () => [open(0), link, stageStep({ position: 7 })]],
+    ['a step out of order', 0, 'OUT_OF_ORDER', () => [open(0), LINK_TO_ORIGIN, stageStep({ sequence: 3 })]],
+    ['a gap in the positions', 0, 'OUT_OF_ORDER', () => [open(0), LINK_TO_ORIGIN, stageStep({ position: 7 })]],
     ['a position outside what it reserved', 1, 'OUT_OF_ORDER', () => [open(1), stageStep({ position: 64 })]],
-    ['a token that does not exist', 0, 'MALFORMED', () => [open(0), link, unknownToken()]],
-    ['hidden states for the first layer', 0, 'MALFORMED', () => [open(0), link, stageStep({ input: hidden(1) })]],
+    ['a token that does not exist', 0, 'MALFORMED', () => [open(0), LINK_TO_ORIGIN, unknownToken()]],
+    [
+      'hidden states for the first layer',
+      0,
+      'MALFORMED',
+      () => [open(0), LINK_TO_ORIGIN, stageStep({ input: hidden(1) })]
+    ],
     ['tokens for a later layer', 1, 'MALFORMED', () => [open(1), stageStep()]],
     ['hidden states of another width', 1, 'MALFORMED', () => [open(1), stageStep({ rows: 2, input: hidden(1) })]],
     ['hidden states that are no numbers', 1, 'NOT_FINITE', () => [open(1), stageStep({ input: hidden(NaN) })]],
@@ -125,7 +105,7 @@ describe('the stage protocol', () => {
   it('resets an oversized frame and counts it', async () => {
     const counted = (await refusals(0))['TOO_LARGE'] ?? 0
     const conversation = await speak(0, STAGE_PROTOCOL)
-    conversation.sendRaw(oversized)
+    conversation.sendRaw(OVERSIZED)
     expect(await conversation.end()).toEqual({ frames: [], reset: true })
     expect((await refusals(0))['TOO_LARGE']).toBe(counted + 1)
   })
@@ -147,7 +127,7 @@ describe('the relay protocol', () => {
       ['UNKNOWN_SESSION', admission(randomBytes(16).toString('hex'), 7)],
       ['UNAUTHORIZED', admission(session, 8)],
       ['UNAUTHORIZED', encodeRelayRequest({ type: 'step', step: step({ input: hidden(1) }) })],
-      ['MALFORMED', garbage]
+      ['MALFORMED', GARBAGE]
     ]
     for (const [code, frame] of attempts) {
       const counted = (await refusals(1))[code] ?? 0
@@ -158,22 +138,22 @@ describe('the relay protocol', () => {
       expect((await refusals(1))[code]).toBe(counted + 1)
     }
     // The session that they were after is as it was.
-    origin.send(stageStep({ input: hidden(0.5), want: { ...NOTHING, rows: 1, candidates: 3 } }))
+    origin.send(stageStep({ input: hidden(0.5), want: { ...WANT_NOTHING, rows: 1, candidates: 3 } }))
     expect(decodeStageReply(await origin.reply())).toMatchObject({ type: 'result', result: { sequence: 1 } })
     origin.abort()
   })
 
   it('resets an oversized frame', async () => {
     const relay = await speak(1, RELAY_PROTOCOL)
-    relay.sendRaw(oversized)
+    relay.sendRaw(OVERSIZED)
     expect(await relay.end()).toEqual({ frames: [], reset: true })
   })
 })
 
 describe.each([PIECES_PROTOCOL, STATUS_PROTOCOL, HELLO_PROTOCOL])('%s', protocol => {
   it.each([
-    ['garbage', 'MALFORMED', 'send', garbage],
-    ['oversized frames', 'TOO_LARGE', 'sendRaw', oversized]
+    ['garbage', 'MALFORMED', 'send', GARBAGE],
+    ['oversized frames', 'TOO_LARGE', 'sendRaw', OVERSIZED]
   ] as const)('resets and counts %s', async (_what, reason, send, bytes) => {
     const counted = (await refusals(0))[reason] ?? 0
     const conversation = await speak(0, protocol)

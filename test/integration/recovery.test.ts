@@ -1,41 +1,31 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { GenerateEvent, GenerateRequest } from '../../node/control/contract.js'
-import { type Mesh, startMesh } from '../support/mesh.js'
+import { babble, type BabbleMesh, LONG, startBabble } from '../support/babble.js'
+import type { Mesh } from '../support/mesh.js'
 import { engineOf } from '../support/processes.js'
-import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
-import { writeTinyModel } from '../support/tiny-model.js'
 
-/** Positions of the model, and of all sessions together. */
-const CONTEXT = 65_536
 /** Of an answer that are looked at; it may go on for as long as it takes. */
 const TOKENS = 400
-const LONG = 16_000
 /** What happens, happens once so many tokens have come. */
 const EARLY = 50
 /** Layers of the nodes: every part has two holders, the second of which is a spare. */
 const LAYERS = ['0-3', '3-6', '6-8', '0-3', '3-6', '6-8']
 
-const request = (changes: Partial<GenerateRequest> = {}): GenerateRequest => ({
-  ...{ model: 'babble', prompt: 'the', raw: true, dtype: 'f32', replay: 'exact', ...changes },
-  sampling: { temperature: 0, maxTokens: LONG, ...changes.sampling }
-})
+const request = (changes: Partial<GenerateRequest['sampling']> = {}): GenerateRequest => {
+  const asked = babble(LONG)
+  return { ...asked, replay: 'exact', sampling: { ...asked.sampling, ...changes } }
+}
 
-let folder: TemporaryFolder
+let nodes: BabbleMesh
 let mesh: Mesh
 
 beforeAll(async () => {
-  folder = await temporaryFolder()
-  const { file } = await writeTinyModel(folder.file('babble.gguf'), { architecture: 'llama', context: CONTEXT })
-  mesh = await startMesh({
-    nodes: LAYERS.map(layers => ({ layers })),
-    models: [{ file, name: 'babble' }],
-    context: CONTEXT
-  })
+  nodes = await startBabble(LAYERS)
+  mesh = nodes.mesh
 })
 
 afterAll(async () => {
-  await mesh[Symbol.asyncDispose]()
-  await folder.remove()
+  await nodes[Symbol.asyncDispose]()
 })
 
 type Reroute = Extract<GenerateEvent, { event: 'reroute' }>
@@ -97,7 +87,7 @@ describe('an answer goes on with the same tokens, each once,', () => {
   })
 
   it('when an engine is killed, at a temperature', async () => {
-    const warm = request({ sampling: { temperature: 0.9, seed: 5, maxTokens: LONG } })
+    const warm = request({ temperature: 0.9, seed: 5 })
     const expected = await ask(warm)
     const course = await ask(warm, async route => {
       const { process: node } = mesh.node(await indexOf(route[1]))

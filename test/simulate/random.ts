@@ -1,17 +1,12 @@
+import { mulberry32 } from '../support/random.js'
+
 /** Seeded random numbers: the same seed gives the same simulation. */
 export class Random {
-  #state: number
+  /** In [0, 1), 32 bits of it. */
+  readonly next: () => number
 
   constructor(seed: number) {
-    this.#state = seed >>> 0
-  }
-
-  /** In [0, 1), 32 bits of it (mulberry32). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+    this.next = mulberry32(seed)
   }
 
   between(low: number, high: number): number {

@@ -68,7 +68,7 @@ class Disturber {
         void mesh.node(peer).host.drain({ deadlineMs: 60_000 })
         return
       case 'forget':
-        mesh.node(peer).host.dropJournals()
+        mesh.forget(peer)
         return
       case 'part':
         this.#apart.add(`${peer} ${other}`).add(`${other} ${peer}`)

@@ -1,70 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { STAGE_PROTOCOL, RELAY_PROTOCOL } from '../../../protocol/ids.js'
-import { answer } from '../../../node/pipeline/answer.js'
-import { RingSession } from '../../../node/pipeline/ring-session.js'
-import type { SessionPlan } from '../../../node/pipeline/session-types.js'
-import { greedyAnswer } from './layer-engine.js'
-import { LAYERS, ORIGIN, ToyMesh } from './toy-mesh.js'
+import { answerWhile, GREEDY, Meshes, PAIRS, PROMPT, ROUTE, TOKENS, undisturbed } from './course.js'
+import { ORIGIN, type ToyMesh } from './toy-mesh.js'
 
-const PROMPT = Array.from({ length: 200 }, (_, i) => (11 * i) % 61)
-const TOKENS = 24
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 1 }
 const WARM = { ...GREEDY, temperature: 0.8, topK: 20, seed: 3 }
-const NO_END = { bytesOf: () => new Uint8Array(0), isEndOfGeneration: () => false }
 
-const meshes: ToyMesh[] = []
-afterEach(() => {
-  for (const mesh of meshes.splice(0)) mesh.stop()
-})
-
-/** Nodes by name, each with layers `[start, end)`. */
-async function meshOf(nodes: Record<string, [number, number]>): Promise<ToyMesh> {
-  const mesh = new ToyMesh()
-  meshes.push(mesh)
-  for (const [peer, [start, end]] of Object.entries(nodes)) await mesh.add(peer, { range: { start, end } })
-  return mesh
-}
-
-/** Three stages with two holders each. */
-const PAIRS: Record<string, [number, number]> = {
-  ...{ a: [0, 2], b: [2, 4], c: [4, 6] },
-  ...{ aa: [0, 2], bb: [2, 4], cc: [4, 6] }
-}
-const ROUTE = ['a', 'b', 'c']
-
-interface Asked {
-  route?: readonly string[]
-  plan?: Partial<SessionPlan>
-  sampling?: typeof GREEDY
-  tokens?: number
-  /** After so many tokens; before the first one: 0. */
-  at?: Record<number, () => unknown>
-}
-
-/** The tokens of an answer in the course of which things happen. */
-async function answerWhile(
-  mesh: ToyMesh,
-  { route = ROUTE, plan = {}, sampling = GREEDY, tokens: maxTokens = TOKENS, at = {} }: Asked
-) {
-  const session = await RingSession.open(mesh.parts(route), mesh.plan({ context: 480, ...plan }), {
-    signal: new AbortController().signal
-  })
-  const options = { prompt: Uint32Array.from(PROMPT), stages: 3, sampling, stop: [], maxTokens, context: 512 }
-  const tokens: number[] = []
-  try {
-    await at[0]?.()
-    for await (const event of answer(session, NO_END, options)) {
-      if (event.type !== 'token') continue
-      tokens.push(event.token)
-      await at[tokens.length]?.()
-    }
-    return { tokens, stages: session.stages.map(({ peer }) => peer), links: session.links }
-  } finally {
-    session.close()
-  }
-}
-
-const undisturbed = async (tokens = TOKENS): Promise<number[]> => greedyAnswer(PROMPT, LAYERS, tokens)
+const meshes = new Meshes()
+afterEach(() => meshes.stop())
 
 describe('an answer in the middle of which stages are lost', () => {
   it.each([
@@ -76,7 +18,7 @@ describe('an answer in the middle of which stages are lost', () => {
     ['all of them', ['a', 'b', 'c'], ['aa', 'bb', 'cc']]
   ])('goes on with the same tokens: %s', async (_, lost, stages) => {
     for (const exactReplay of [false, true]) {
-      const mesh = await meshOf(PAIRS)
+      const mesh = await meshes.of(PAIRS)
       const kill = (): void => lost.forEach(peer => mesh.kill(peer))
       const result = await answerWhile(mesh, { plan: { exactReplay }, at: { 5: kill } })
       expect(result).toMatchObject({ tokens: await undisturbed(), stages })
@@ -86,7 +28,7 @@ describe('an answer in the middle of which stages are lost', () => {
   })
 
   it.each(['a', 'b', 'c'])('goes on when %s is lost while the prompt is under way', async peer => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     let steps = 0
     mesh.node(peer).engine.beforeStep = () => {
       if (++steps === 3) mesh.kill(peer)
@@ -96,7 +38,7 @@ describe('an answer in the middle of which stages are lost', () => {
   })
 
   it('goes on when one is lost after another, also those that took their place', async () => {
-    const mesh = await meshOf({ ...PAIRS, bbb: [2, 4] })
+    const mesh = await meshes.of({ ...PAIRS, bbb: [2, 4] })
     const at = { 3: () => mesh.kill('b'), 6: () => mesh.kill('a'), 9: () => mesh.kill('bb'), 12: () => mesh.kill('c') }
     expect(await answerWhile(mesh, { at })).toMatchObject({
       tokens: await undisturbed(),
@@ -106,29 +48,29 @@ describe('an answer in the middle of which stages are lost', () => {
   })
 
   it('goes on when the one that takes its place is lost in the middle of the replay', async () => {
-    const mesh = await meshOf({ ...PAIRS, bbb: [2, 4] })
+    const mesh = await meshes.of({ ...PAIRS, bbb: [2, 4] })
     mesh.node('bb').engine.beforeStep = () => mesh.kill('bb')
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'bbb', 'c'] })
   })
 
   it('goes on when the stage before the lost one is lost in the middle of its replay', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     mesh.node('bb').engine.beforeStep = () => mesh.kill('a')
     const result = await answerWhile(mesh, { plan: { exactReplay: true }, at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['aa', 'bb', 'c'] })
   })
 
   it('draws the same tokens at a temperature', async () => {
-    const expected = await answerWhile(await meshOf(PAIRS), { sampling: WARM })
-    const mesh = await meshOf(PAIRS)
+    const expected = await answerWhile(await meshes.of(PAIRS), { sampling: WARM })
+    const mesh = await meshes.of(PAIRS)
     const at = { 4: () => mesh.kill('b'), 8: () => mesh.kill('c'), 12: () => mesh.kill('a') }
     expect((await answerWhile(mesh, { sampling: WARM, at })).tokens).toEqual(expected.tokens)
     expect(new Set(expected.tokens).size).toBeGreaterThan(3)
   })
 
   it('names the engine that died, and goes on elsewhere', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     const { engine } = mesh.node('b')
     const result = await answerWhile(mesh, { at: { 5: () => engine.crash() } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'bb', 'c'] })
@@ -138,14 +80,14 @@ describe('an answer in the middle of which stages are lost', () => {
 
 describe('what takes the place of a lost stage', () => {
   it('may be a chain of smaller ones, each fed by the one before it', async () => {
-    const mesh = await meshOf({ a: [0, 1], b: [1, 5], c: [5, 6], b1: [1, 2], b2: [2, 4], b3: [4, 5] })
+    const mesh = await meshes.of({ a: [0, 1], b: [1, 5], c: [5, 6], b1: [1, 2], b2: [2, 4], b3: [4, 5] })
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'b1', 'b2', 'b3', 'c'] })
     expect(result.links).toEqual(['ring', 'ring', 'ring', 'ring', 'ring'])
   })
 
   it('may hold more than is needed, and is left early', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6], wide: [2, 6] })
+    const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6], wide: [2, 6] })
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'wide', 'c'] })
   })
@@ -156,20 +98,20 @@ describe('what takes the place of a lost stage', () => {
       [{ whole: [0, 6] }, ['whole', 'c']],
       [{ x: [2, 3], y: [3, 6] }, ['a', 'x', 'y', 'c']]
     ] as [Record<string, [number, number]>, string[]][]) {
-      const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6], ...others })
+      const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6], ...others })
       const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
       expect(result).toMatchObject({ tokens: await undisturbed(), stages })
     }
   })
 
   it('may be on the node of the origin, or of a stage that stays', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6], [ORIGIN]: [2, 4] })
+    const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6], [ORIGIN]: [2, 4] })
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', ORIGIN, 'c'] })
   })
 
   it('may be reached only through the origin', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     mesh.unreachable = ({ from, to, protocol }) =>
       protocol === RELAY_PROTOCOL && ((from === 'a' && to === 'bb') || (from === 'bb' && to === 'c'))
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b'), 10: () => mesh.kill('c') } })
@@ -178,9 +120,9 @@ describe('what takes the place of a lost stage', () => {
   })
 
   it('is filled from further ahead where the stage before it has no journal any more', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     const forget = (): void => {
-      mesh.node('a').host.dropJournals()
+      mesh.forget('a')
       mesh.kill('b')
     }
     const result = await answerWhile(mesh, { at: { 5: forget } })
@@ -189,7 +131,7 @@ describe('what takes the place of a lost stage', () => {
   })
 
   it('is never one that refuses or cannot be reached', async () => {
-    const mesh = await meshOf({ ...PAIRS, bbb: [2, 4] })
+    const mesh = await meshes.of({ ...PAIRS, bbb: [2, 4] })
     mesh.node('bb').shards.list()[0]?.reserve(500)
     const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'bbb', 'c'] })
@@ -198,14 +140,14 @@ describe('what takes the place of a lost stage', () => {
 
 describe('a lost stage whose layers nobody else has', () => {
   it('ends the answer with the reason, and frees the others', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6] })
+    const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6] })
     const asked = answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
     await expect(asked).rejects.toMatchObject({ code: 'STAGE_LOST', details: { peer: 'b' } })
     await vi.waitFor(() => expect(mesh.idle).toBe(true))
   })
 
   it('is waited for where somebody may come', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6] })
+    const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6] })
     mesh.lookAround = async attempt => {
       if (attempt === 2) await mesh.add('late', { range: { start: 2, end: 4 } })
       return true
@@ -216,7 +158,7 @@ describe('a lost stage whose layers nobody else has', () => {
 
   /** Both holders are dead, the directory goes on showing them, and each look takes six seconds: they are tried again. */
   async function withDeadHolders(mostLooks: number, onLook: (mesh: ToyMesh, look: number) => unknown) {
-    const mesh = await meshOf({ ...PAIRS })
+    const mesh = await meshes.of({ ...PAIRS })
     const kill = (): void => ['b', 'bb'].forEach(peer => mesh.kill(peer))
     let [ahead, looks] = [0, 0]
     mesh.now = () => performance.now() + ahead
@@ -245,7 +187,7 @@ describe('a lost stage whose layers nobody else has', () => {
 
 describe('an answer that waits', () => {
   it('goes on waiting, however often those who are gone were tried', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6] })
+    const mesh = await meshes.of({ a: [0, 2], b: [2, 4], c: [4, 6] })
     let now = 0
     let tried = 0
     mesh.now = () => now
@@ -267,7 +209,7 @@ describe('an answer that waits', () => {
 
 describe('a stage that failed a moment ago and lives', () => {
   it('is taken again where nobody else has its layers', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     const blink = (): void => {
       for (const { to, near } of mesh.streams) if (to === 'b') near.abort(new Error('for a moment'))
     }
@@ -278,7 +220,7 @@ describe('a stage that failed a moment ago and lives', () => {
 
 describe('a link that is lost between two stages that live', () => {
   it('is made anew, without a replay of what has arrived', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     const cut = (): void =>
       mesh.streams.find(({ from, to }) => from === 'a' && to === 'b')?.near.abort(new Error('cut'))
     const result = await answerWhile(mesh, { at: { 5: cut } })
@@ -289,7 +231,7 @@ describe('a link that is lost between two stages that live', () => {
   })
 
   it('goes through the origin where it cannot be made anew', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     const cut = (): void => {
       mesh.unreachable = ({ from, protocol }) => protocol === RELAY_PROTOCOL && from === 'a'
       mesh.streams.find(({ from, to }) => from === 'a' && to === 'b')?.far.abort(new Error('cut'))
@@ -299,119 +241,18 @@ describe('a link that is lost between two stages that live', () => {
   })
 })
 
-describe('a stage that is asked to leave', () => {
-  const drain = (mesh: ToyMesh, peer: string): void => {
-    mesh.hidden.add(peer)
-    void mesh.node(peer).host.drain({ deadlineMs: 60_000 })
-  }
-  /** Waits for what goes on beside the answer. */
-  const moved = (mesh: ToyMesh, peers: readonly string[]) => async (): Promise<void> =>
-    vi.waitFor(() => expect(leftOf(mesh)).toEqual(peers), { timeout: 5_000 })
-  const leftOf = (mesh: ToyMesh): string[] => mesh.reroutes.flatMap(({ left }) => left.map(({ stage }) => stage.peer))
-  /** The rows that a node ran. */
-  const rowsOf = (mesh: ToyMesh, peer: string): number =>
-    mesh.node(peer).engine.steps.reduce((sum, step) => sum + step.rows, 0)
-
-  it.each([
-    ['the first', ['a'], ['aa', 'b', 'c']],
-    ['the one in the middle', ['b'], ['a', 'bb', 'c']],
-    ['the last', ['c'], ['a', 'b', 'cc']],
-    ['all at once', ['a', 'b', 'c'], ['aa', 'bb', 'cc']]
-  ])('is replaced while it goes on: %s', async (_, leaving, stages) => {
-    for (const exactReplay of [false, true]) {
-      const mesh = await meshOf(PAIRS)
-      const at = { 3: () => leaving.forEach(peer => drain(mesh, peer)), 60: moved(mesh, leaving) }
-      const result = await answerWhile(mesh, { plan: { exactReplay }, at, tokens: 200 })
-      expect(result).toMatchObject({ tokens: await undisturbed(200), stages })
-      for (const { left } of mesh.reroutes) expect(left.filter(({ reason }) => reason !== undefined)).toEqual([])
-      // Until then it went on: more than it had seen when it was asked.
-      for (const peer of leaving) expect(rowsOf(mesh, peer)).toBeGreaterThan(PROMPT.length + 3)
-      await vi.waitFor(() => expect(mesh.idle).toBe(true))
-    }
-  })
-
-  it('is replaced in the middle of the prompt, and by a chain', async () => {
-    const mesh = await meshOf({ a: [0, 2], b: [2, 4], c: [4, 6], b1: [2, 3], b2: [3, 4] })
-    const result = await answerWhile(mesh, { at: { 0: () => drain(mesh, 'b'), 60: moved(mesh, ['b']) }, tokens: 100 })
-    expect(result).toMatchObject({ tokens: await undisturbed(100), stages: ['a', 'b1', 'b2', 'c'] })
-  })
-
-  it('is replaced although another one is lost at the same time', async () => {
-    for (const lost of ['a', 'b', 'bb', 'c']) {
-      const mesh = await meshOf({ ...PAIRS, bbb: [2, 4] })
-      mesh.node('bb').engine.beforeStep = () => mesh.kill(lost)
-      const result = await answerWhile(mesh, { at: { 3: () => drain(mesh, 'b') }, tokens: 100 })
-      expect(result.tokens).toEqual(await undisturbed(100))
-      expect(result.stages).not.toContain(lost)
-    }
-  })
-
-  it('goes on to the end where nobody else has its layers', async () => {
-    const mesh = await meshOf({ a: [0, 3], b: [3, 6] })
-    const result = await answerWhile(mesh, { route: ['a', 'b'], at: { 3: () => drain(mesh, 'b') } })
-    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'b'] })
-  })
-
-  it('is replaced at once, with a replay, where the one before it has no journal or no way to the new one', async () => {
-    for (const hinder of [
-      (mesh: ToyMesh) => mesh.node('a').host.dropJournals(),
-      (mesh: ToyMesh) => (mesh.unreachable = ({ from, to }) => from === 'a' && to === 'bb')
-    ]) {
-      const mesh = await meshOf(PAIRS)
-      const leave = (): void => {
-        hinder(mesh)
-        drain(mesh, 'b')
-      }
-      const at = { 3: leave, 60: async () => vi.waitFor(() => expect(leftOf(mesh)).toContain('b'), { timeout: 5_000 }) }
-      const result = await answerWhile(mesh, { at, tokens: 100 })
-      expect(result.tokens).toEqual(await undisturbed(100))
-      expect(result.stages).toContain('bb')
-    }
-  })
-})
-
-describe('a stage that is slow', () => {
-  const PACE = 64
-
-  it('is not lost, but replaced while it goes on where that pays', async () => {
-    const mesh = await meshOf(PAIRS)
-    const asked: [string, number][] = []
-    // What a stage says of its time is measured on this clock.
-    let clock = 0
-    mesh.now = () => clock
-    mesh.node('b').engine.beforeStep = () => (clock += 100)
-    mesh.isSlow = (peer, seconds) => asked.push([peer, seconds]) > 0
-    const moved = async (): Promise<void> => vi.waitFor(() => expect(mesh.reroutes).toHaveLength(1), { timeout: 5_000 })
-    const result = await answerWhile(mesh, { at: { [PACE + 20]: moved }, tokens: 2 * PACE })
-    expect(result).toMatchObject({ tokens: await undisturbed(2 * PACE), stages: ['a', 'bb', 'c'] })
-    expect(asked).toHaveLength(1)
-    expect(asked[0]).toEqual(['b', expect.closeTo(0.1) as number])
-  })
-
-  it('goes on where nobody is better, or whoever is cannot be had', async () => {
-    const alone = await meshOf({ a: [0, 3], b: [3, 6] })
-    alone.isSlow = () => true
-    const result = await answerWhile(alone, { route: ['a', 'b'], tokens: 3 * PACE })
-    expect(result).toMatchObject({ tokens: await undisturbed(3 * PACE), stages: ['a', 'b'] })
-    const full = await meshOf(PAIRS)
-    full.isSlow = () => true
-    for (const peer of ['aa', 'bb', 'cc']) full.node(peer).shards.list()[0]?.reserve(500)
-    expect(await answerWhile(full, { tokens: 3 * PACE })).toMatchObject({ stages: ROUTE })
-  })
-})
-
 describe('replays', () => {
   /** Rows of each step that a node ran. */
   const rowsOf = (mesh: ToyMesh, peer: string): number[] => mesh.node(peer).engine.steps.map(({ rows }) => rows)
 
   it('take as few steps as fit when they are fast, and the same as before when they are exact', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     await answerWhile(mesh, { at: { 20: () => mesh.kill('b') } })
     const all = PROMPT.length + TOKENS - 1
     expect(rowsOf(mesh, 'bb').slice(0, 4)).toEqual([64, 64, 64, 27])
     expect(rowsOf(mesh, 'bb').reduce((sum, rows) => sum + rows, 0)).toBe(all)
 
-    const exact = await meshOf(PAIRS)
+    const exact = await meshes.of(PAIRS)
     await answerWhile(exact, { plan: { exactReplay: true }, at: { 20: () => exact.kill('b') } })
     const before = rowsOf(exact, 'b')
     expect(rowsOf(exact, 'bb').slice(0, before.length)).toEqual(before)
@@ -419,7 +260,7 @@ describe('replays', () => {
   })
 
   it('reach only the stages that are new', async () => {
-    const mesh = await meshOf(PAIRS)
+    const mesh = await meshes.of(PAIRS)
     await answerWhile(mesh, { at: { 10: () => mesh.kill('b') } })
     const all = PROMPT.length + TOKENS - 1
     for (const peer of ['a', 'c']) expect(rowsOf(mesh, peer).reduce((sum, rows) => sum + rows, 0)).toBe(all)

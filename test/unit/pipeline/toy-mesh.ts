@@ -1,6 +1,7 @@
 import type { Connection, Stream } from '@libp2p/interface'
 import { RELAY_PROTOCOL } from '../../../protocol/ids.js'
 import type { LayerRange } from '../../../node/models/types.js'
+import { type Journal, JournalShelf } from '../../../node/pipeline/journal.js'
 import { openRelay } from '../../../node/pipeline/relay-link.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
 import type { RingSessionParts } from '../../../node/pipeline/ring-session.js'
@@ -22,6 +23,7 @@ export interface ToyNode {
   engine: LayerEngine
   shards: ShardRegistry
   host: StageHost
+  journals: OpenShelf
 }
 
 export interface ToyNodeOptions {
@@ -64,8 +66,9 @@ export class ToyMesh {
   async add(peer: string, { range, context = 512, sequences = 4, batch = 64 }: ToyNodeOptions): Promise<ToyNode> {
     const engine = new LayerEngine()
     const shards = new ShardRegistry({ engine }, { context, sequences, batch })
+    const journals = new OpenShelf()
     const host = new StageHost({
-      shards,
+      ...{ shards, journals },
       openRelay: async (next, handlers) => openRelay({ swarm: this.#swarmOf(peer) }, next, handlers),
       now: () => this.now()
     })
@@ -76,7 +79,7 @@ export class ToyMesh {
     await shards.serve({ manifest: MANIFEST, file: { file: peer, architecture: 'toy', ...range, layers: LAYERS } })
     engine.steps.length = 0
     engine.released.length = 0
-    const node = { peer, engine, shards, host }
+    const node = { peer, engine, shards, host, journals }
     this.nodes.set(peer, node)
     return node
   }
@@ -160,6 +163,11 @@ export class ToyMesh {
     )
   }
 
+  /** What the node keeps for replays is too much all of a sudden. */
+  forget(peer: string): void {
+    for (const journal of this.node(peer).journals.all) journal.drop()
+  }
+
   /** The node is gone from one moment to the next, and nobody has told the directory. */
   kill(peer: string): void {
     this.#dead.add(peer)
@@ -187,6 +195,22 @@ export class ToyMesh {
         return near
       }
     }
+  }
+}
+
+/** Shows its journals. */
+class OpenShelf extends JournalShelf {
+  readonly all = new Set<Journal>()
+
+  override open(): Journal {
+    const journal = super.open()
+    this.all.add(journal)
+    return journal
+  }
+
+  override close(journal: Journal): void {
+    super.close(journal)
+    this.all.delete(journal)
   }
 }
 
