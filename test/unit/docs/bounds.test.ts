@@ -32,6 +32,7 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['hidden states kept', `${pipeline.MAX_JOURNAL_BYTES / MIB} MiB`],
   ['replayed steps', String(pipeline.REPLAY_STEPS_IN_FLIGHT)],
   ['a peer that failed', `${pipeline.EXCLUDE_MS / 1_000} s`],
+  ['a stage that is to take', `${pipeline.FILL_MS / 1_000} s`],
   ['routes tried', String(pipeline.MEND_ATTEMPTS)],
   ['calls under way', `${MAX_PENDING_CALLS}, ${MAX_PENDING_BYTES / MIB} MiB`],
   ['a message between', `${MAX_MESSAGE_BYTES / MIB} MiB`],
