@@ -8,6 +8,7 @@ import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 import { placeModel } from './placed-model.js'
+import { LOW_PRIORITY, restorePriority } from './priority.js'
 
 /** Milliseconds in which all nodes have written and loaded their layers, on a machine with much to do. */
 const SERVE_LIMIT = 300_000
@@ -40,8 +41,11 @@ export interface BenchMesh extends AsyncDisposable {
   prepare: (home: string) => Promise<void>
   /** Until the node serves, and the origin has heard of it. */
   serving(index: number): Promise<void>
-  /** Once the process of the node has ended: starts it again, until it serves and the origin has heard of it. */
-  comeBack(index: number): Promise<void>
+  /**
+   * Once the process of the node has ended: starts it again, until it serves and the origin has heard of it. `aside`:
+   * until then it gets what others leave of the processors.
+   */
+  comeBack(index: number, options?: { aside?: boolean }): Promise<void>
 }
 
 /** @throws Error with the nodes' output when the model does not become complete. */
@@ -66,9 +70,10 @@ export async function benchMesh(settings: BenchMeshSettings): Promise<BenchMesh>
     peers.set(index, peer)
     await waitFor(async () => isServing(mesh, name, peer), { ...looks, what: `the origin to hear of node ${index}` })
   }
-  const comeBack = async (index: number): Promise<void> => {
-    await mesh.restart(index)
+  const comeBack = async (index: number, { aside = false } = {}): Promise<void> => {
+    const { process } = await mesh.restart(index, [], { within: aside ? LOW_PRIORITY : [] })
     await serving(index)
+    if (aside) await restorePriority(process.pid)
   }
   try {
     for (const index of settings.ranges.keys()) await serving(index + 1, SERVE_LIMIT)

@@ -9,6 +9,8 @@ export interface Course {
   /** When each of them came, milliseconds, monotonic. */
   times: number[]
   reroutes: Reroute[]
+  /** When it said that it waits for somebody to serve some layers, milliseconds. */
+  waits: number[]
   /** Nodes of the route as it is, by their numbers. */
   route: number[]
   /** When the route was open. */
@@ -19,7 +21,7 @@ export interface Course {
 }
 
 export const newCourse = (): Course => {
-  return { tokens: [], times: [], reroutes: [], route: [], opened: undefined, end: undefined, over: false }
+  return { tokens: [], times: [], reroutes: [], waits: [], route: [], opened: undefined, end: undefined, over: false }
 }
 
 /**
@@ -62,6 +64,7 @@ function note(course: Course, event: GenerateEvent, onToken: ((course: Course) =
       course.end = event
       break
     case 'waiting':
+      course.waits.push(performance.now())
   }
 }
 

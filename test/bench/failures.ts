@@ -10,6 +10,7 @@ import type { GenerateRequest } from '../../node/control/contract.js'
 import { mulberry32, pick } from '../support/random.js'
 import { benchMesh, type BenchMesh, machine } from './bench-mesh.js'
 import { type Course, follow, longestGap, newCourse } from './course.js'
+import { priorityObstacle } from './priority.js'
 import { median, quantile, spread } from './statistics.js'
 import { syntheticModel } from './synthetic-model.js'
 
@@ -34,10 +35,19 @@ interface Turn extends Cell {
   elapsed: number
   kills: number
   recoveries: number
-  /** Longest gap between tokens at each kill. */
+  /** Longest gap between tokens at each kill, where somebody was left to take the place. */
   pauses: number[]
+  /** The same where nobody was. */
+  waits: number[]
   /** With the seed that drew the kills. */
   failures: string[]
+}
+
+interface Spread {
+  count: number
+  p50: number
+  p95: number
+  longest: number
 }
 
 interface Line extends Cell {
@@ -50,13 +60,16 @@ interface Line extends Cell {
   answers: number
   kills: number
   recoveries: number
-  pauseMs: { p50: number; p95: number; longest: number }
+  pauseMs: Spread
+  waitMs: Spread
   failures: string[]
 }
 
 /** Options with their defaults. */
 export const usage = `--shape 0.5b|1b|3b|8b (0.5b) or --model FILE, --tokens N,... of an answer (128,1024), --rates P,... of a kill before each
-  step (0,1e-4,1e-3,1e-2), --rounds N (3), --warm-up TOKENS (512), --seed N, --json`
+  step (0,1e-4,1e-3,1e-2), --rounds N (3), --warm-up TOKENS (512),
+  --starts aside|beside (aside): whether a node that comes back starts with what others leave of the processors, --seed N,
+  --json`
 
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -68,6 +81,7 @@ export async function bench(args: string[]): Promise<void> {
       rates: { type: 'string', default: '0,1e-4,1e-3,1e-2' },
       rounds: { type: 'string', default: '3' },
       'warm-up': { type: 'string', default: '512' },
+      starts: { type: 'string', default: 'aside' },
       seed: { type: 'string' },
       json: { type: 'boolean', default: false }
     }
@@ -77,20 +91,23 @@ export async function bench(args: string[]): Promise<void> {
   const cells = lengths.flatMap(tokens => rates.map(rate => ({ tokens, rate })))
   const file = values.model ?? (await syntheticModel(values.shape))
   const { layers } = describeModel(await readGguf(file))
+  const obstacle = values.starts === 'aside' ? await priorityObstacle() : undefined
+  if (obstacle !== undefined) console.error(obstacle)
+  const aside = values.starts === 'aside' && obstacle === undefined
   await using mesh = await benchMesh({ file, name: NAME, ranges: holders(layers), context: CONTEXT })
   const steps = Math.max(...lengths)
-  await turn(mesh, { tokens: Number(values['warm-up']), rate: 0, answers: 2, seed })
+  await turn(mesh, { tokens: Number(values['warm-up']), rate: 0, answers: 2, seed, aside })
   const turns: Turn[] = []
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, cell] of cells.entries()) {
       const answers = Math.ceil(steps / cell.tokens)
-      const found = await turn(mesh, { ...cell, answers, seed: seed + round * cells.length + i })
+      const found = await turn(mesh, { ...cell, answers, seed: seed + round * cells.length + i, aside })
       if (!values.json) console.log(`  round ${round + 1}, ${turnText(found)}`)
       turns.push(found)
     }
   }
   const lines = cells.map(cell => lineOf(cell, turns))
-  const result = { model: values.model ?? values.shape, layers, machine: machine(), seed, steps, lines }
+  const result = { model: values.model ?? values.shape, layers, machine: machine(), seed, steps, aside, lines }
   if (values.json) console.log(JSON.stringify(result))
   else print(result)
   if (lines.some(({ failures }) => failures.length > 0)) process.exitCode = 1
@@ -104,10 +121,11 @@ function holders(layers: number): string[] {
 }
 
 /** Answers of one cell, one after another; all nodes serve at the beginning and at the end. */
-async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: number }): Promise<Turn> {
-  const { tokens, rate, answers, seed } = cell
-  const killer = new Killer(mesh, mulberry32(seed), rate)
-  const found: Turn = { tokens, rate, answers, steps: 0, elapsed: 0, kills: 0, recoveries: 0, pauses: [], failures: [] }
+async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: number; aside: boolean }): Promise<Turn> {
+  const { tokens, rate, answers, seed, aside } = cell
+  const killer = new Killer(mesh, { random: mulberry32(seed), rate, aside })
+  const counted = { steps: 0, elapsed: 0, kills: 0, recoveries: 0 }
+  const found: Turn = { tokens, rate, answers, ...counted, pauses: [], waits: [], failures: [] }
   for (let i = 0; i < answers; i++) {
     const course = newCourse()
     const service = mesh.origin()
@@ -120,7 +138,9 @@ async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: numbe
     found.steps += Math.max(0, course.times.length - 1)
     found.elapsed += (course.times.at(-1) ?? 0) - (course.times[0] ?? 0)
     found.recoveries += course.reroutes.length
-    found.pauses.push(...killer.pauses(course))
+    const { pauses, waits } = killer.gaps(course)
+    found.pauses.push(...pauses)
+    found.waits.push(...waits)
   }
   await killer.settled()
   return { ...found, kills: killer.kills }
@@ -136,13 +156,15 @@ class Killer {
   readonly #mesh: BenchMesh
   readonly #random: () => number
   readonly #rate: number
+  readonly #aside: boolean
   readonly #returning = new Map<number, Promise<void>>()
   #marks: { course: Course; at: number }[] = []
 
-  constructor(mesh: BenchMesh, random: () => number, rate: number) {
+  constructor(mesh: BenchMesh, { random, rate, aside }: { random: () => number; rate: number; aside: boolean }) {
     this.#mesh = mesh
     this.#random = random
     this.#rate = rate
+    this.#aside = aside
   }
 
   /** A token has come: the next step is about to begin. */
@@ -154,19 +176,22 @@ class Killer {
     this.kills++
     this.#marks.push({ course, at: course.times.length - 1 })
     this.#mesh.mesh.node(node).process.kill('SIGKILL')
-    const back = this.#mesh.comeBack(node).then(() => void this.#returning.delete(node))
+    const back = this.#mesh.comeBack(node, { aside: this.#aside }).then(() => void this.#returning.delete(node))
     back.catch(() => undefined) // shows in `settled`
     this.#returning.set(node, back)
   }
 
   /** What each kill of this answer cost its reader. */
-  pauses(course: Course): number[] {
+  gaps(course: Course): Pick<Turn, 'pauses' | 'waits'> {
     const marks = this.#marks.filter(mark => mark.course === course)
     this.#marks = []
-    const { times } = course
-    return marks.map(({ at }) =>
-      longestGap(course, (times[at] ?? 0) + 1e-6, times[at + TOKENS_AFTER_KILL - 1] ?? Infinity)
-    )
+    const gaps: Pick<Turn, 'pauses' | 'waits'> = { pauses: [], waits: [] }
+    for (const { at } of marks) {
+      const [from, until] = [course.times[at] ?? 0, course.times[at + TOKENS_AFTER_KILL - 1] ?? Infinity]
+      const waited = course.waits.some(time => from < time && time < until)
+      gaps[waited ? 'waits' : 'pauses'].push(longestGap(course, from + 1e-6, until))
+    }
+    return gaps
   }
 
   /** @throws Error when a node does not come back */
@@ -185,7 +210,6 @@ function sum(turns: readonly Turn[], what: 'steps' | 'elapsed' | 'kills' | 'reco
 function lineOf({ tokens, rate }: Cell, turns: readonly Turn[]): Line {
   const own = turns.filter(turn => turn.tokens === tokens && turn.rate === rate)
   const undisturbed = turns.filter(turn => turn.tokens === tokens && turn.rate === 0)
-  const pauses = own.flatMap(turn => turn.pauses)
   return {
     ...{ tokens, rate },
     stepsPerSecond: own.map(turn => speed([turn])),
@@ -194,9 +218,15 @@ function lineOf({ tokens, rate }: Cell, turns: readonly Turn[]): Line {
     ),
     keptInAll: speed(own) / speed(undisturbed),
     ...{ answers: sum(own, 'answers'), kills: sum(own, 'kills'), recoveries: sum(own, 'recoveries') },
-    pauseMs: { p50: median(pauses), p95: quantile(pauses, 0.95), longest: Math.max(0, ...pauses) },
+    pauseMs: spreadOf(own.flatMap(turn => turn.pauses)),
+    waitMs: spreadOf(own.flatMap(turn => turn.waits)),
     failures: own.flatMap(turn => turn.failures)
   }
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const [p50, p95] = [median(values), quantile(values, 0.95)]
+  return { count: values.length, p50, p95, longest: Math.max(0, ...values) }
 }
 
 function turnText(turn: Turn): string {
@@ -205,21 +235,34 @@ function turnText(turn: Turn): string {
   return `${tokens} tokens at ${rate}: ${speed([turn]).toFixed(1)} steps/s, ${kills} kills, ${recoveries} recoveries${failed}`
 }
 
-function print(result: { model: string; machine: string; seed: number; steps: number; lines: Line[] }): void {
+function print(result: {
+  model: string
+  machine: string
+  seed: number
+  steps: number
+  aside: boolean
+  lines: Line[]
+}): void {
   console.log(
     `${result.model} in ${STAGES} stages, ${HOLDERS} holders each, one thread a node; a ninth node is the origin and serves nothing. On ${result.machine}, seed ${result.seed}`
   )
-  console.log(
-    `A cell is as many answers as make ${result.steps} tokens, in turn with the others. A killed node is started again at once: that it starts costs the same cores as the answer.`
-  )
+  console.log(`A cell is as many answers as make ${result.steps} tokens, in turn with the others.`)
+  const cost = result.aside
+    ? 'with what the others leave of the processors'
+    : 'and takes the same processors as the answer'
+  console.log(`A killed node is started again at once, ${cost}.`)
   console.log('Median of the rounds (smallest to largest); "in all" is of all rounds taken together.')
   for (const line of result.lines) {
-    const { tokens, rate, kept, pauseMs, failures } = line
+    const { tokens, rate, kept, pauseMs, waitMs, failures } = line
     const shares = kept.length === 0 ? '' : `, kept ${spread(kept, 2)}, in all ${line.keptInAll.toFixed(2)}`
     console.log(`${tokens} tokens, ${rate} a step: ${spread(line.stepsPerSecond, 1)} steps/s${shares}`)
-    const { p50, p95, longest } = pauseMs
-    const pauses = `pause p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms, longest ${longest.toFixed(0)} ms`
-    console.log(`  ${line.answers} answers, ${line.kills} kills, ${line.recoveries} recoveries; ${pauses}`)
+    console.log(`  ${line.answers} answers, ${line.kills} kills, ${line.recoveries} recoveries`)
+    if (pauseMs.count > 0) console.log(`  pause where somebody held the layers: ${spreadText(pauseMs)}`)
+    if (waitMs.count > 0) console.log(`  where nobody did until one was back: ${spreadText(waitMs)}`)
     for (const failure of failures) console.log(`  FAILED: ${failure}`)
   }
+}
+
+function spreadText({ count, p50, p95, longest }: Spread): string {
+  return `${count}, p50 ${p50.toFixed(0)} ms, p95 ${p95.toFixed(0)} ms, longest ${longest.toFixed(0)} ms`
 }

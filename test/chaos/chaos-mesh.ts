@@ -7,6 +7,7 @@ import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 import { LAYOUT, ORIGIN, victim } from './layout.js'
+import { Referee } from './referee.js'
 import type { Blow } from './schedule.js'
 
 export const MODEL = 'babble'
@@ -23,6 +24,8 @@ type Cut = readonly [number, number]
 
 /** The nodes of a chaos run, and what is done to them. Dispose it: nothing is left. */
 export class ChaosMesh implements AsyncDisposable {
+  /** Of answers of this mesh. */
+  readonly referee: Referee
   readonly #mesh: Mesh
   readonly #folder: TemporaryFolder
   readonly #internet: Internet | undefined
@@ -34,8 +37,10 @@ export class ChaosMesh implements AsyncDisposable {
 
   private constructor(
     mesh: Mesh,
-    { folder, internet, hosts }: { folder: TemporaryFolder; internet: Internet | undefined; hosts: Host[] }
+    parts: { folder: TemporaryFolder; internet: Internet | undefined; hosts: Host[]; referee: Referee }
   ) {
+    const { folder, internet, hosts, referee } = parts
+    this.referee = referee
     this.#mesh = mesh
     this.#folder = folder
     this.#internet = internet
@@ -52,7 +57,8 @@ export class ChaosMesh implements AsyncDisposable {
       if (internet !== undefined) while (hosts.length < LAYOUT.length) hosts.push(await internet.host())
       const nodes = LAYOUT.map(({ start, end }, i) => ({ layers: `${start}-${end}`, host: hosts[i] }))
       const mesh = await startMesh({ nodes, models: [{ file, name: MODEL }], context: CONTEXT })
-      const chaos = new ChaosMesh(mesh, { folder, internet, hosts })
+      const referee = await Referee.start(file, { context: CONTEXT })
+      const chaos = new ChaosMesh(mesh, { folder, internet, hosts, referee })
       await chaos.mend()
       return chaos
     } catch (error) {
@@ -156,6 +162,7 @@ export class ChaosMesh implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const [node, blow] of this.#struck) if (blow === 'freeze') this.#mesh.node(node).process.kill('SIGCONT')
+    await this.referee[Symbol.asyncDispose]()
     await this.#mesh[Symbol.asyncDispose]()
     await this.#internet?.[Symbol.asyncDispose]()
     await this.#folder.remove()

@@ -16,6 +16,8 @@ export interface Played {
   courses: readonly Course[]
   /** Share of the tokens up to the first difference from the undisturbed run, an answer each. */
   agreements: number[]
+  /** Tokens of all answers that the whole model chooses itself after those before them. */
+  same: number
   /** What was done to whom, in words. */
   acts: string[]
   /** What must not be. */
@@ -47,22 +49,26 @@ export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: Play
   controller.abort(new Error('the schedule is over'))
   const done = await acts
   await mesh.mend().catch((error: unknown) => faults.push(asError(error).message))
-  for (const [i, course] of courses.entries()) {
-    const { fate, answers } = schedule
+  let same = 0
+  const agreements: number[] = []
+  for (const [i, planned] of schedule.answers.entries()) {
+    const course = courses[i]
+    if (course === undefined) continue
+    const wanted = expected[i] ?? []
+    const verdict = await mesh.referee.judge(request(planned), course.tokens)
+    same += verdict.same
+    agreements.push(course.tokens.length === 0 ? 1 : agreement(course.tokens, wanted) / course.tokens.length)
     const measure = {
-      fate,
+      fate: schedule.fate,
       // Sessions that are computed together round differently from one alone.
       exact: replay === 'exact' && courses.length === 1,
-      most: answers[i]?.tokens ?? 0,
-      expected: expected[i] ?? [],
-      others: expected.filter((_, other) => other !== i)
+      most: planned.tokens,
+      expected: wanted,
+      strange: verdict.strange
     }
     faults.push(...faultsOf(course, measure).map(fault => `answer ${i}: ${fault}`))
   }
-  const agreements = courses.map(({ tokens }, i) =>
-    tokens.length === 0 ? 1 : agreement(tokens, expected[i] ?? []) / tokens.length
-  )
-  return { schedule, courses, agreements, acts: done, faults }
+  return { schedule, courses, agreements, same, acts: done, faults }
 }
 
 function requestOf(

@@ -23,10 +23,12 @@ export function summary(played: readonly Played[]): string[] {
   // Where nobody was left, the pause is that of whoever came back.
   const unwaiting = courses.filter(({ waits }) => waits === 0)
   const compared = courses.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  const same = played.reduce((sum, one) => sum + one.same, 0)
   const agreed = courses.reduce((sum, { tokens }, i) => sum + tokens.length * (agreements[i] ?? 0), 0)
   return [
     `${played.length} schedules, ${courses.length} answers, ${compared} tokens; of ${whole.length} that had to, ${whole.filter(({ done }) => done !== undefined).length} completed`,
     `as undisturbed: ${countSame(alone)} of ${alone.length} answers that were alone, ${countSame(agreements)} of ${agreements.length} in all, ${percent(agreed / Math.max(1, compared))} of the tokens up to the first difference`,
+    `as the whole model chooses alone, after the same tokens: ${compared - same} of ${compared} tokens are others, by rounding`,
     `the route changed ${reroutes.length} times, ${peaceful.length} of them because a node left; ${courses.reduce((sum, { waits }) => sum + waits, 0)} times an answer waited`,
     `pauses, from the last text before to the first one after: ${spreadOf(unwaiting.flatMap(course => course.pauses))}`,
     `of these from the loss to the new route: ${spreadOf(unwaiting.flatMap(course => course.reroutes.map(({ elapsedMs }) => elapsedMs)))}`

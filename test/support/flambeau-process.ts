@@ -63,7 +63,12 @@ export interface FlambeauHome extends AsyncDisposable {
   /** Starts a command and does not wait for its end. */
   launch(args: readonly string[]): RunningCommand
   /** Starts a node and waits until it answers `flambeau status`; `up` by default. */
-  startNode(args?: readonly string[]): Promise<RunningNode>
+  startNode(args?: readonly string[], options?: StartOptions): Promise<RunningNode>
+}
+
+export interface StartOptions {
+  /** The beginning of this command line, such as one that sets its priority. */
+  within?: readonly string[]
 }
 
 export interface HomeOptions {
@@ -77,8 +82,8 @@ export interface HomeOptions {
 export async function flambeauHome({ env = {}, within = [] }: HomeOptions = {}): Promise<FlambeauHome> {
   const folder = await temporaryFolder()
   const children = new Set<Child>()
-  const launch = (args: readonly string[]): Child => {
-    const commandLine = [...within, process.execPath, MAIN, ...args]
+  const launch = (args: readonly string[], { within: first = [] }: StartOptions = {}): Child => {
+    const commandLine = [...first, ...within, process.execPath, MAIN, ...args]
     const child = new Child(commandLine, { ...process.env, ...env, FLAMBEAU_HOME: folder.path, NO_COLOR: '1' })
     children.add(child)
     void child.ended.finally(() => children.delete(child))
@@ -94,8 +99,8 @@ export async function flambeauHome({ env = {}, within = [] }: HomeOptions = {}):
     path: folder.path,
     run,
     json,
-    launch,
-    startNode: async (args = ['up']) => await startNode(launch(args), folder.path),
+    launch: args => launch(args),
+    startNode: async (args = ['up'], options = {}) => await startNode(launch(args, options), folder.path),
     async [Symbol.asyncDispose]() {
       await Promise.all([...children].map(child => child.stop()))
       await folder.remove()

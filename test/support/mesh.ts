@@ -8,7 +8,8 @@ import {
   type RunningCommand,
   type RunningNode,
   type RunOptions,
-  type RunResult
+  type RunResult,
+  type StartOptions
 } from './flambeau-process.js'
 import type { Host } from './internet.js'
 import { waitFor } from './wait-for.js'
@@ -74,7 +75,7 @@ export interface Mesh extends AsyncDisposable {
   /** A home that has joined the swarm and runs no daemon. */
   member(host?: Host): Promise<FlambeauHome>
   /** Starts a node again in the home of one that has ended, with more arguments. */
-  restart(index: number, args?: readonly string[]): Promise<MeshNode>
+  restart(index: number, args?: readonly string[], options?: StartOptions): Promise<MeshNode>
   /** One more node that joins by invitation. */
   add(node: MeshNodeOptions): Promise<MeshNode>
   /** Waits until every running node sees the model complete. */
@@ -160,9 +161,9 @@ class ProcessMesh implements Mesh {
     return home
   }
 
-  async restart(index: number, args: readonly string[] = []): Promise<MeshNode> {
+  async restart(index: number, args: readonly string[] = [], options: StartOptions = {}): Promise<MeshNode> {
     await this.node(index).process.ended
-    return await this.#up(index, { port: this.#ports[index], args })
+    return await this.#up(index, { port: this.#ports[index], args, ...options })
   }
 
   async add(options: MeshNodeOptions): Promise<MeshNode> {
@@ -193,13 +194,17 @@ class ProcessMesh implements Mesh {
 
   async #up(
     index: number,
-    { port = '0', args: more = [] }: { port?: string | undefined; args?: readonly string[] } = {}
+    {
+      port = '0',
+      args: more = [],
+      ...options
+    }: StartOptions & { port?: string | undefined; args?: readonly string[] } = {}
   ): Promise<MeshNode> {
     const { context = CONTEXT } = this.#options
     const home = this.#homes[index]
     const { layers, memory, upnp = false, args = [] } = this.#nodeOptions[index] ?? {}
     if (home === undefined) throw new RangeError(`the mesh has no node ${index}`)
-    const process = await home.startNode([
+    const commandLine = [
       ...['up', '--port', port, '--no-mdns', '--threads', '1', '--backend', 'cpu'],
       ...(upnp ? [] : ['--no-upnp']),
       ...['--name', `node-${index}`, '--context', String(context)],
@@ -207,7 +212,8 @@ class ProcessMesh implements Mesh {
       ...(memory === undefined ? [] : ['--memory', `${memory}B`]),
       ...args,
       ...more
-    ])
+    ]
+    const process = await home.startNode(commandLine, options)
     const { service } = process
     const node = { home, process, service }
     this.nodes[index] = node

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import type { GenerateEvent } from '../../../node/control/contract.js'
-import { agreement, faultsOf, type Measure } from '../../chaos/judgement.js'
+import { DEFAULT_SAMPLING, sampleToken } from '../../../node/pipeline/sampling.js'
+import { agreement, faultsOf, type Measure, verdictOf } from '../../chaos/judgement.js'
 
 type Done = Extract<GenerateEvent, { event: 'done' }>
 
 const TOKENS = Array.from({ length: 20 }, (_, i) => i)
-const OTHER = TOKENS.map(token => 100 + token)
-const measure: Measure = { fate: 'completes', exact: true, most: 20, expected: TOKENS, others: [OTHER] }
+const measure: Measure = { fate: 'completes', exact: true, most: 20, expected: TOKENS, strange: [] }
 
 /** Only what is looked at. */
 const done = (generatedTokens: number, reason: Done['reason'] = 'length'): Done =>
@@ -30,9 +30,9 @@ describe('a chaos run', () => {
     expect(judged(tokens).join('\n')).toMatch(fault)
   })
 
-  it('finds tokens of another answer, and that what came is not what was generated, also where rounding differs', () => {
-    expect(judged([...TOKENS.slice(0, 6), ...OTHER.slice(6)], { exact: false })).toEqual([
-      'from token 6 on it has those of another answer'
+  it('finds what the model would not say, and that what came is not what was generated, also where rounding differs', () => {
+    expect(judged(TOKENS, { exact: false, strange: [6, 8] })).toEqual([
+      '2 of 20 tokens, first token 6, are not what the model says there'
     ])
     expect(judged(TOKENS, { exact: false }, done(21))).toEqual(['21 tokens were generated, and 20 came'])
     expect(judged([...TOKENS.slice(0, 19), 77], { exact: false })).toEqual([])
@@ -46,6 +46,30 @@ describe('a chaos run', () => {
     expect(ended('STAGE_LOST', 'waits')).toEqual(['STAGE_LOST: gone'])
     expect(ended('CANCELLED', 'lost')).toEqual(['CANCELLED: gone'])
     expect(ended('STAGE_LOST', 'lost', [0, 1, 99])).toEqual(['token 2 of 3 is another one'])
+  })
+
+  it('takes for rounding what is one, and nothing else', () => {
+    const greedy = { ...DEFAULT_SAMPLING, temperature: 0, seed: 1 }
+    const row = { ids: Uint32Array.of(7, 8, 9), logits: Float32Array.of(10, 9.9, 9.5), logSumExp: undefined }
+    const choices = [7, 8, 9].map(token => ({ token, row, before: [] }))
+    expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [2] })
+  })
+
+  it('knows at any temperature which token the seed draws at its place', () => {
+    const sampling = { ...DEFAULT_SAMPLING, temperature: 1, seed: 3 }
+    const row = {
+      ids: Uint32Array.from({ length: 40 }, (_, id) => id),
+      logits: Float32Array.from({ length: 40 }, (_, id) => 2 - id / 40),
+      logSumExp: undefined
+    }
+    const before = Array.from({ length: 100 }, (_, position) => ({ position, tokens: Array<number>(position).fill(0) }))
+    const drawn = before.map(({ position, tokens }) => ({
+      ...{ token: sampleToken(row, tokens, position, sampling), row, before: tokens }
+    }))
+    expect(verdictOf(drawn, sampling)).toEqual({ same: 100, strange: [] })
+    // As after a token that was lost: each comes a place too early.
+    const early = drawn.slice(1).map(({ token }, i) => ({ token, row, before: drawn[i]?.before ?? [] }))
+    expect(verdictOf(early, sampling).strange.length).toBeGreaterThan(80)
   })
 
   it('counts tokens up to the first difference', () => {
