@@ -78,7 +78,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     host.engineLost()
     shards.engineLost()
   })
-  shards.addEventListener('retire', event => host.moveFrom((event as CustomEvent<ServedShard>).detail, RETIRE_MS))
+  shards.addEventListener('relieve', event => host.moveFrom((event as CustomEvent<ServedShard>).detail, RETIRE_MS))
   engine.addEventListener('ready', () => {
     shards.engineReady().catch((err: unknown) => options.logger.error({ err }, 'shards cannot be loaded again'))
   })

@@ -60,7 +60,7 @@ function pinnedRange(input: ChoiceInput, pinned: LayerRange): LayerRange {
 /** What the scheduler needs to know, by what others say. */
 export function placementRequest(input: Omit<ChoiceInput, 'pinned'>): PlacementRequest {
   const { model, footprint, memoryBytes, nodes } = input
-  const others = nodes.filter(node => node.path !== 'self' && isOnline(node)).flatMap(node => placesOf(node, model.id))
+  const others = placesOfOthers(nodes, model.id)
   const served = others.flatMap(({ shards }) => shards)
   return {
     ...footprint,
@@ -71,6 +71,15 @@ export function placementRequest(input: Omit<ChoiceInput, 'pinned'>): PlacementR
     served,
     claims: others.flatMap(({ claims }) => claims)
   }
+}
+
+/** What other nodes serve of a model. */
+export function servedBy(nodes: readonly NodeView[], manifest: string): PlacedNode[] {
+  return placesOfOthers(nodes, manifest).flatMap(({ shards }) => shards)
+}
+
+function placesOfOthers(nodes: readonly NodeView[], manifest: string): Places[] {
+  return nodes.filter(node => node.path !== 'self' && isOnline(node)).flatMap(node => placesOf(node, manifest))
 }
 
 interface Places {

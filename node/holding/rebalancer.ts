@@ -7,11 +7,12 @@ import { rangeText } from '../pipeline/catalogue.js'
 import type { ServedShard } from '../pipeline/served-shard.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import { precedingClaims } from '../scheduler/claims.js'
+import { missingLayers } from '../scheduler/coverage.js'
 import { bytesOfRange } from '../scheduler/fit.js'
-import { lookAgainAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../scheduler/rebalance.js'
+import { lookAgainAfter, lookAtHoleAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../scheduler/rebalance.js'
 import type { Rebalance, RebalanceRequest } from '../scheduler/types.js'
 import type { Directory } from '../swarm/types.js'
-import { placementRequest } from './choice.js'
+import { placementRequest, servedBy } from './choice.js'
 import type { Holdings } from './holdings.js'
 import type { Intents } from './intents.js'
 import type { MemoryBudget } from './memory-budget.js'
@@ -51,6 +52,10 @@ export class Rebalancer {
   /** When a shard was first seen to be served, milliseconds. */
   readonly #since = new WeakMap<ServedShard, number>()
   readonly #stopped = new AbortController()
+  /** By manifest, the layers that nobody serves, as they were last. */
+  readonly #missing = new Map<string, string>()
+  /** There are layers without a holder since the last look. */
+  #isHoleNew = false
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> = Promise.resolve()
 
@@ -61,12 +66,14 @@ export class Rebalancer {
 
   start(): void {
     this.#parts.shards.addEventListener('change', this.#notice)
+    this.#parts.directory.addEventListener('change', this.#watchHoles)
     this.#notice()
     this.#lookLater()
   }
 
   async stop(): Promise<void> {
     this.#parts.shards.removeEventListener('change', this.#notice)
+    this.#parts.directory.removeEventListener('change', this.#watchHoles)
     clearTimeout(this.#timer)
     this.#stopped.abort(new Error('the node is shutting down'))
     await this.#looking
@@ -96,15 +103,36 @@ export class Rebalancer {
     for (const shard of this.#parts.shards.list()) if (!this.#since.has(shard)) this.#since.set(shard, Date.now())
   }
 
+  /** Layers that have just lost their last holder are not left alone until the next look would come. */
+  readonly #watchHoles = (): void => {
+    let isNew = false
+    for (const { facts } of this.#parts.shards.list()) {
+      const served = servedBy(this.#parts.directory.nodes(), facts.manifest)
+      const missing = missingLayers(facts.layers, [...served, facts.range])
+        .map(rangeText)
+        .join()
+      isNew ||= missing !== '' && missing !== this.#missing.get(facts.manifest)
+      this.#missing.set(facts.manifest, missing)
+    }
+    this.#isHoleNew ||= isNew
+    if (isNew && this.#timer !== undefined) this.#lookLater()
+  }
+
   #lookLater(): void {
-    this.#timer = setTimeout(
-      () => {
-        this.#looking = this.look().then(() => {
-          if (!this.#isStopped()) this.#lookLater()
-        })
-      },
-      lookAgainAfter(this.#settings.random()) * 1_000
-    ).unref()
+    const random = this.#settings.random()
+    this.#lookAfter(this.#isHoleNew ? lookAtHoleAfter(random) : lookAgainAfter(random))
+  }
+
+  /** In place of a look that was to come. */
+  #lookAfter(seconds: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#isHoleNew = false
+      this.#looking = this.look().then(() => {
+        if (!this.#isStopped()) this.#lookLater()
+      })
+    }, seconds * 1_000).unref()
   }
 
   async #consider(shard: ServedShard): Promise<void> {
@@ -131,23 +159,31 @@ export class Rebalancer {
     const { manifest } = shard.facts
     const file = await holdings.turn(manifest, async signal => loader.fetch(sized.model, to, { signal }))
     for (let attempt = 0; attempt < LEAVE_ATTEMPTS; attempt++) {
-      if (attempt > 0) await this.#wait(LEAVE_AGAIN_SECONDS)
-      const isDone = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
-      if (isDone) return
+      const found = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
+      if (found === 'replaced') return
+      const isIdle = found === 'busy' ? shard.idle() : new Promise<never>(() => undefined)
+      await Promise.race([isIdle, this.#wait(LEAVE_AGAIN_SECONDS)])
     }
     await this.#parts.store.removeShard(manifest, to)
     this.#parts.logger.info({ manifest, layers: rangeText(to) }, 'a move was given up: the old layers are needed')
   }
 
-  /** Whether the new layers are served in place of the old ones now. */
-  async #replace({ shard, sized, to }: Moving, file: string, signal: AbortSignal): Promise<boolean> {
+  /** Serves the new layers in place of the old ones, unless others need those, or sessions on them have still to go. */
+  async #replace(
+    { shard, sized, to }: Moving,
+    file: string,
+    signal: AbortSignal
+  ): Promise<'replaced' | 'needed' | 'busy'> {
     const { holdings, loader, memory, shards } = this.#parts
     const { manifest } = shard.facts
     if (!shards.list().includes(shard)) throw new Error('the engine was restarted meanwhile')
-    if (!mayLeave(this.#request(sized, shard), to)) return false
+    if (!mayLeave(this.#request(sized, shard), to)) return 'needed'
     const needed = bytesOfRange(sized.size, to)
     const isBeside = needed <= memory.bytes - holdings.usedBytes
-    if (!isBeside && shard.sessions > 0) return false
+    if (!isBeside && shard.sessions > 0) {
+      shards.relieve(shard)
+      return 'busy'
+    }
     // Without a session a retiring shard is unloaded at once, and its memory is free.
     if (!isBeside) await shards.retire(shard)
     const used = isBeside ? (holdings.usedBytesOf.get(manifest) ?? 0) : 0
@@ -155,7 +191,7 @@ export class Rebalancer {
     holdings.usedBytesOf.set(manifest, used + needed)
     if (isBeside) void this.#retire(shard, needed)
     else await this.#forget(shard)
-    return true
+    return 'replaced'
   }
 
   /** The sessions on the old layers go on until they end. */

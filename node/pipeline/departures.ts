@@ -5,6 +5,8 @@ import type { Seat } from './seat.js'
 export class Departures {
   readonly #onDue: () => void
   readonly #leaving = new Map<Seat, 'asked' | 'slow'>()
+  /** Peers that have asked, also those that were left since. */
+  readonly #asked = new Set<string>()
   /** Tokens since stages were last compared with others, and how many of them there must be. */
   #paced = 0
   #patience = PACE_STEPS
@@ -15,13 +17,14 @@ export class Departures {
     this.#onDue = onDue
   }
 
-  /** Peers that are to be left. */
+  /** Peers that are to be left, or were because they asked for it. */
   get peers(): string[] {
-    return [...this.#leaving.keys()].map(({ stage }) => stage.peer)
+    return [...this.#asked, ...[...this.#leaving.keys()].map(({ stage }) => stage.peer)]
   }
 
   /** It leaves by itself before long. */
   asked(seat: Seat): void {
+    this.#asked.add(seat.stage.peer)
     this.#leaving.set(seat, 'asked')
   }
 

@@ -41,3 +41,22 @@ export function* widened(run: Run, seats: number): Generator<Run> {
     }
   }
 }
+
+/** A run, perhaps wider than what is lost, and who can take its place. */
+export interface Found {
+  run: Run
+  stages: SessionStage[]
+}
+
+/** The first of the runs around this one for whose layers `find` knows somebody. */
+export function replacementFor(
+  lost: Run,
+  seats: readonly Place[],
+  { layers, find }: { layers: number; find: (segment: RouteSegment) => SessionStage[] | undefined }
+): Found | undefined {
+  for (const run of widened(lost, seats.length)) {
+    const stages = find(segmentOf(seats, run, layers))
+    if (stages !== undefined) return { run, stages }
+  }
+  return undefined
+}

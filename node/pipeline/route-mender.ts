@@ -7,7 +7,7 @@ import { MEND_ATTEMPTS } from './constants.js'
 import { Departures } from './departures.js'
 import { PipelineError } from './errors.js'
 import { FailedPeers } from './failed-peers.js'
-import { lostRun, segmentOf, widened, type Run } from './mending.js'
+import { lostRun, replacementFor, segmentOf, type Found, type Run } from './mending.js'
 import { RouteMove, type AsideFeed } from './route-move.js'
 import { Seat, type OpenChannel, type SeatHandlers } from './seat.js'
 import type { Reroute, RoutePlanner, SessionPlan, SessionStage } from './session-types.js'
@@ -42,12 +42,6 @@ export interface RouteMenderParts {
   onReplayed: (seat: Seat) => void
   onReroute: (reroute: Reroute) => void
   onFailed: (error: PipelineError) => void
-}
-
-/** A run, perhaps wider than what is lost, and who can take its place. */
-interface Found {
-  run: Run
-  stages: SessionStage[]
 }
 
 /** Makes the route of a session and keeps it whole: opening it is mending one that has no stages yet. */
@@ -192,9 +186,17 @@ export class RouteMender {
     const { signal, planner } = this.#parts
     const found = this.#attempts < MEND_ATTEMPTS ? this.#find(lostOnes) : undefined
     if (found !== undefined) return found
+    if (this.#leaveAsked()) return undefined
     if (await planner.lookAround({ signal, attempt: this.#looks++ })) this.#attempts = 0
     else if (!(await this.#pardon())) throw planner.explain(this.#failed.gone, this.#failed.last)
     return undefined
+  }
+
+  /** While nobody is there for some layers, whoever asked to be left need not wait: it may be on its way to serve them. */
+  #leaveAsked(): boolean {
+    const asked = this.#seats.filter(seat => seat.lost === undefined && this.#departures.isAsked(seat))
+    for (const seat of asked) this.#leave(seat)
+    return asked.length > 0
   }
 
   /** Other stages for a run that is lost. */
@@ -220,12 +222,12 @@ export class RouteMender {
   }
 
   #find(lostOnes: Run): Found | undefined {
-    const exclude = this.#failed.current()
-    for (const run of widened(lostOnes, this.#seats.length)) {
-      const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
-      if (stages !== undefined) return { run, stages }
-    }
-    return undefined
+    const failed = this.#failed.current()
+    const { layers } = this.#plan
+    const findWithout = (exclude: ReadonlySet<string>): Found | undefined =>
+      replacementFor(lostOnes, this.#seats, { layers, find: segment => this.#parts.planner.find(segment, exclude) })
+    // Whoever asked to be left is better than nobody.
+    return findWithout(new Set([...failed, ...this.#departures.peers])) ?? findWithout(failed)
   }
 
   /** New stages for as long as `run` takes; where it fails they are closed, wherever they are by then. */

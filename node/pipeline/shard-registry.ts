@@ -14,7 +14,7 @@ export interface ShardOffer {
 
 /**
  * The shards that this node serves; of one model there may be two, while sessions on the old one end. After an engine restart all of
- * them are loaded again. Dispatches `change`, and `retire` with a shard whose sessions should go elsewhere.
+ * them are loaded again. Dispatches `change`, and `relieve` with a shard whose sessions should go elsewhere.
  */
 export class ShardRegistry extends EventTarget {
   readonly #parts: ServedShardParts
@@ -67,12 +67,17 @@ export class ShardRegistry extends EventTarget {
     this.#offers = this.#offers.filter(offer => !isSame(offer))
     this.#retiring = [...this.#retiring, shard]
     this.#replace(this.#served.filter(other => other !== shard))
-    this.dispatchEvent(new CustomEvent('retire', { detail: shard }))
+    this.relieve(shard)
     using limit = deadline('the end of the sessions on a shard that is replaced', RETIRE_MS)
     await abortable(shard.idle(), limit.signal).catch(() => undefined) // those that are left end with a fault
     if (!this.#retiring.includes(shard)) return // withdrawn meanwhile
     this.#retiring = this.#retiring.filter(other => other !== shard)
     await this.#engine.unload(shard.facts.loaded.id).catch(() => undefined) // an engine that died has forgotten it anyway
+  }
+
+  /** Asks the sessions on a shard to go elsewhere; those that cannot stay, and new ones may come. */
+  relieve(shard: ServedShard): void {
+    this.dispatchEvent(new CustomEvent('relieve', { detail: shard }))
   }
 
   /** No new sessions from now on; unloads the model's shards. */

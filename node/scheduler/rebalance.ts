@@ -24,6 +24,8 @@ export const REST_SECONDS = 7_200
 const LOOK_SECONDS = 300
 /** Parts of it by which a look comes earlier or later: nodes that started together do not look together. */
 const LOOK_JITTER = 0.5
+/** Where layers are missing that were there, every node looks within so many seconds, and not all at once. */
+const HOLE_LOOK_SECONDS = 15
 /**
  * A claim waits so long before anything is fetched for it: everybody hears of it meanwhile, and it of theirs. Two rounds
  * of the directory, give or take.
@@ -33,6 +35,11 @@ export const SETTLE_SECONDS = 30
 /** Seconds until a node looks again, by a random number in [0, 1). */
 export function lookAgainAfter(random: number): number {
   return LOOK_SECONDS * (1 - LOOK_JITTER + 2 * LOOK_JITTER * random)
+}
+
+/** The same where a node hears that layers of its model have lost their last holder. */
+export function lookAtHoleAfter(random: number): number {
+  return HOLE_LOOK_SECONDS * random
 }
 
 /**

@@ -13,8 +13,13 @@ import type { Directory, MissingLayers, NodeView } from './types.js'
 const ROUND_MILLISECONDS = 10_000
 /** Long enough for every answer of a swarm that is well; dials of nodes that are gone take longer. */
 const REFRESH_MILLISECONDS = 1_500
-/** News waits so long for more before it is passed on. */
+/** News waits so long for more before it is passed on ... */
 const SPREAD_MILLISECONDS = 300
+/**
+ * ... to so many members: whom it is about has told all of its neighbours already, and each of those passes it on. In a
+ * swarm where everybody knows everybody, more would be that many times the questions, and nobody would hear anything new.
+ */
+const SPREAD_TO = 3
 /** The DHT is searched for members that nobody mentioned every so many milliseconds. */
 const SEARCH_MILLISECONDS = 60_000
 /** A swarm of this size is a full mesh; a larger one is known through answers and the DHT. */
@@ -117,13 +122,13 @@ export class SwarmDirectory extends EventTarget implements Directory {
   async met(peer: string): Promise<void> {
     this.changed()
     await this.#askPeer(peer, this.#round.signal)
-    this.#round.poke()
+    this.#meeting.poke()
   }
 
-  /** Gives this node's record to everybody who is connected. */
-  async tell(): Promise<void> {
+  /** Gives this node's record, and what is news, to everybody who is connected, or only to these. */
+  async tell(members = this.#parts.members().slice(0, MAX_ASKED)): Promise<void> {
     const { signal } = this.#round
-    await inParallel(this.#parts.members().slice(0, MAX_ASKED), peer => this.#askPeer(peer, signal))
+    await inParallel(members, peer => this.#askPeer(peer, signal))
   }
 
   /** It is dialled at once: only that tells a node that is gone from a connection that was closed. */
@@ -150,7 +155,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
     if (this.#spreading !== undefined || this.#round.signal.aborted) return
     this.#spreading = setTimeout(() => {
       this.#spreading = undefined
-      void this.tell().then(() => this.#meeting.poke())
+      void this.tell(someOf(this.#parts.members(), SPREAD_TO)).then(() => this.#meeting.poke())
     }, SPREAD_MILLISECONDS)
     this.#spreading.unref()
   }
@@ -231,6 +236,14 @@ export class SwarmDirectory extends EventTarget implements Directory {
     await inParallel(unknown.slice(0, MAX_FETCHED), peer => dht.fetch(peer, signal))
     if (unknown.length > 0) await this.#meet(this.#meeting.signal)
   }
+}
+
+/** At most `count` of them, any. */
+function someOf<T>(items: readonly T[], count: number): T[] {
+  const left = [...items]
+  const taken: T[] = []
+  while (taken.length < count && left.length > 0) taken.push(...left.splice(Math.floor(Math.random() * left.length), 1))
+  return taken
 }
 
 async function inParallel<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {

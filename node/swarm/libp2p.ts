@@ -8,11 +8,11 @@ import { ping, type Ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { uPnPNAT } from '@libp2p/upnp-nat'
-import type { LevelDatastore } from 'datastore-level'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import { kadProtocol } from '../../protocol/ids.js'
 import { swarmKad, type StreamGuard } from './kad.js'
 import { OwnAddresses, type OwnAddressesComponents } from './own-addresses.js'
+import type { PeerDatastore } from './peer-datastore.js'
 import { encrypters, muxers } from './transport.js'
 
 /** First part of the ids of libp2p's own protocols, so that public IPFS nodes are strangers. */
@@ -70,7 +70,7 @@ export interface SwarmLibp2pSettings {
   guard: StreamGuard
   logger: ComponentLogger
   /** Where the peer store is kept; undefined: in memory. */
-  datastore: LevelDatastore | undefined
+  datastore: PeerDatastore | undefined
 }
 
 export interface SwarmServices extends Record<string, unknown> {

@@ -78,8 +78,7 @@ export class RecordBook {
    * @throws SwarmError RECORD_FORGED, RECORD_INVALID, RECORD_EXPIRED, RECORD_STALE; ProtocolError
    */
   async learn(envelope: Uint8Array, owner?: string): Promise<void> {
-    const signature = signatureOf(envelope)
-    if (owner === undefined && this.#signatures.has(signature)) return
+    if (this.#has(envelope, owner)) return
     const verified = await openRecord(envelope, { swarm: this.#swarm, now: this.#parts.now() })
     const { peer, record } = verified
     if (owner !== undefined && peer !== owner) {
@@ -96,6 +95,15 @@ export class RecordBook {
     const news = present === undefined || gist(present.record) !== gist(record)
     this.#keep({ ...verified, seen: now, changed: news ? now : present.changed })
     this.#parts.onChange(news)
+  }
+
+  /** Whether this very record is here, of this owner, and still counts. */
+  #has(envelope: Uint8Array, owner: string | undefined): boolean {
+    const signature = signatureOf(envelope)
+    if (owner === undefined) return this.#signatures.has(signature)
+    const present = this.#entries.get(owner)
+    if (present === undefined || hasExpired(present.record, this.#parts.now())) return false
+    return signatureOf(present.envelope) === signature
   }
 
   /** Forgets what has expired. */

@@ -1,5 +1,4 @@
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
-import { LevelDatastore } from 'datastore-level'
 import { STATUS_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_ADDRESSES, MAX_LATENCIES } from '../../protocol/limits.js'
 import { isCircuit, isPublic, withoutLoopback } from './addresses.js'
@@ -20,6 +19,7 @@ import { createSwarmLibp2p, type SwarmLibp2p } from './libp2p.js'
 import { Links } from './links.js'
 import { checkPorts } from './listen.js'
 import { membersOnly, type MemberHandler } from './members-only.js'
+import { PeerDatastore } from './peer-datastore.js'
 import { Periodic } from './periodic.js'
 import { Publisher } from './publisher.js'
 import { RecordBook } from './record-book.js'
@@ -57,7 +57,7 @@ interface Network {
   bootstrap: Bootstrap
   relayClient: RelayClient
   directPaths: DirectPaths
-  datastore: LevelDatastore | undefined
+  datastore: PeerDatastore | undefined
 }
 
 export type { SwarmSettings } from './settings.js'
@@ -198,7 +198,7 @@ export class SwarmNode implements Swarm {
   async #start(): Promise<void> {
     const { listen, datastoreFolder } = this.#settings
     await checkPorts(listen)
-    const datastore = datastoreFolder === undefined ? undefined : new LevelDatastore(datastoreFolder)
+    const datastore = datastoreFolder === undefined ? undefined : new PeerDatastore(datastoreFolder)
     await datastore?.open()
     try {
       this.#network = await this.#build(datastore)
@@ -209,7 +209,7 @@ export class SwarmNode implements Swarm {
     await this.#run(this.#network)
   }
 
-  async #build(datastore: LevelDatastore | undefined): Promise<Network> {
+  async #build(datastore: PeerDatastore | undefined): Promise<Network> {
     const { membership, agent, clientOnly, listen, announce, mdns, upnp, relay } = this.#settings
     const libp2p = await createSwarmLibp2p({
       ...{ swarm: membership.id, key: membership.key, privateKey: this.#identity.privateKey, agent, datastore },

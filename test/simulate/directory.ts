@@ -9,7 +9,7 @@ export interface Snapshot {
 }
 
 /** How a swarm hears of changes: in rounds of this many seconds, as `node/swarm/directory.ts` has them. */
-const ROUND_SECONDS = 10
+export const ROUND_SECONDS = 10
 /** A node knows what was said in one of so many last rounds: news reaches some peers at once, others after half a minute. */
 export const ROUNDS_BEHIND = 3
 
@@ -25,6 +25,8 @@ export class SimulatedDirectory {
   readonly #said = new Map<string, Said>()
   readonly #snapshots: Snapshot[] = []
   #changed = true
+  /** Called with each snapshot that differs from the one before; nodes see it by as many rounds later as they are behind. */
+  onSnapshot: (snapshot: Snapshot) => void = () => undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -48,9 +50,12 @@ export class SimulatedDirectory {
 
   #round(): void {
     const last = this.#snapshots.at(-1)
-    this.#snapshots.push(this.#changed || last === undefined ? this.#snapshot() : last)
+    const isNew = this.#changed || last === undefined
+    const snapshot = isNew ? this.#snapshot() : last
+    this.#snapshots.push(snapshot)
     if (this.#snapshots.length > ROUNDS_BEHIND) this.#snapshots.shift()
     this.#changed = false
+    if (isNew) this.onSnapshot(snapshot)
     this.#clock.after(ROUND_SECONDS, () => this.#round())
   }
 

@@ -2,7 +2,7 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { precedingClaims } from '../../node/scheduler/claims.js'
 import { choosePlacement } from '../../node/scheduler/placement.js'
-import { lookAgainAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../../node/scheduler/rebalance.js'
+import { lookAgainAfter, lookAtHoleAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../../node/scheduler/rebalance.js'
 import { chained } from '../../node/scheduler/chain.js'
 import { layerRates, slowest, usableRates } from '../../node/scheduler/throughput.js'
 import type { ModelSize, PlacedShard, RebalanceRequest } from '../../node/scheduler/types.js'
@@ -25,6 +25,8 @@ export interface Rule {
   look(seen: Snapshot, node: Server): LayerRange | undefined
   /** Seconds until the next look. */
   wait(): number
+  /** Seconds until the look after it hears that layers have lost their last holder; a rule without it waits. */
+  waitAtHole?(): number
   /** How a move is made safe; a rule without it leaves at once. */
   careful?: {
     settleSeconds: number
@@ -57,6 +59,7 @@ export function flambeau(size: ModelSize, random: Random): Rule {
     },
     look,
     wait: () => lookAgainAfter(random.next()),
+    waitAtHole: () => lookAtHoleAfter(random.next()),
     careful: {
       settleSeconds: SETTLE_SECONDS,
       confirm: (seen, node) => {

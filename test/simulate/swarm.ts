@@ -1,8 +1,9 @@
 import type { LayerRange } from '../../protocol/manifest.js'
+import { missingLayers } from '../../node/scheduler/coverage.js'
 import { REST_SECONDS } from '../../node/scheduler/rebalance.js'
 import type { PlacedShard } from '../../node/scheduler/types.js'
 import { Clock } from './clock.js'
-import { SimulatedDirectory, type Snapshot } from './directory.js'
+import { ROUND_SECONDS, SimulatedDirectory, type Snapshot } from './directory.js'
 import type { Random } from './random.js'
 import type { Rule } from './rules.js'
 import {
@@ -28,6 +29,8 @@ interface Member {
   /** When it began to serve its range. */
   since: number
   wasRested: boolean
+  /** Of its next look: one that comes earlier takes its place. */
+  turn: number
 }
 
 export interface SwarmParts {
@@ -49,10 +52,12 @@ export class SimulatedSwarm {
   readonly #scenario: Scenario
   readonly #members = new Map<string, Member>()
   #born = 0
+  #missing = ''
 
   constructor(parts: SwarmParts, scenario: Scenario) {
     this.#parts = parts
     this.#scenario = scenario
+    this.directory.onSnapshot = snapshot => this.#watchHoles(snapshot)
     for (let index = 0; index < scenario.nodes; index++) {
       this.clock.after(parts.random.between(0, ARRIVAL_SECONDS), () => this.#arrive())
     }
@@ -70,7 +75,15 @@ export class SimulatedSwarm {
   #arrive(): void {
     const { rule } = this.#parts
     const node = someNode(this.#born++, this.#scenario)
-    const member: Member = { node, range: undefined, claim: undefined, lookedAt: undefined, since: 0, wasRested: false }
+    const member: Member = {
+      node,
+      range: undefined,
+      claim: undefined,
+      lookedAt: undefined,
+      since: 0,
+      wasRested: false,
+      turn: 0
+    }
     this.#members.set(node.peer, member)
     if (node.staySeconds < Infinity) this.clock.after(node.staySeconds, () => this.#leave(member))
     const range = rule.join(this.directory.seen(node.behind), node)
@@ -98,10 +111,26 @@ export class SimulatedSwarm {
     return this.#members.has(node.peer)
   }
 
-  #lookLater(member: Member): void {
-    this.clock.after(this.#parts.rule.wait(), () => {
-      if (this.#isHere(member)) this.#look(member)
+  #lookLater(member: Member, seconds = this.#parts.rule.wait()): void {
+    const turn = ++member.turn
+    this.clock.after(seconds, () => {
+      if (this.#isHere(member) && member.turn === turn) this.#look(member)
     })
+  }
+
+  /** Whoever serves and is not on the way elsewhere looks soon after it hears that layers have lost their last holder. */
+  #watchHoles({ served }: Snapshot): void {
+    const { rule } = this.#parts
+    const missing = missingLayers(this.#scenario.layers, served)
+      .map(({ start, end }) => `${start}-${end}`)
+      .join()
+    const isNew = missing !== '' && missing !== this.#missing
+    this.#missing = missing
+    if (!isNew || rule.waitAtHole === undefined) return
+    for (const member of this.#members.values()) {
+      const isFree = member.range !== undefined && member.claim === undefined
+      if (isFree) this.#lookLater(member, member.node.behind * ROUND_SECONDS + rule.waitAtHole())
+    }
   }
 
   #look(member: Member): void {

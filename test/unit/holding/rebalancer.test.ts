@@ -159,6 +159,22 @@ describe('Rebalancer', () => {
     expect(here.logger.warn.mock.lastCall?.[0]).toMatchObject({ reason: 'nobody has the pieces' })
   })
 
+  it('looks soon where layers have lost their last holder', async () => {
+    const here = await node('b')
+    here.directory.views = [holder('a', [HALF]), holder('c', [OTHER_HALF])]
+    here.directory.dispatchEvent(new Event('change'))
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect(here.claim()).toBeUndefined()
+    here.directory.views = [holder('a', [HALF])]
+    here.directory.dispatchEvent(new Event('change'))
+    await vi.advanceTimersByTimeAsync(20_000)
+    await vi.waitFor(() => expect(here.claim()).toEqual(OTHER_HALF), 10_000)
+    await vi.waitFor(async () => {
+      await vi.advanceTimersByTimeAsync(1_000)
+      expect(here.ranges()).toEqual([OTHER_HALF])
+    }, 10_000)
+  })
+
   it('looks by itself now and then, and not any more once it is stopped', async () => {
     const here = await node('b')
     here.directory.views = [holder('a', [HALF])]

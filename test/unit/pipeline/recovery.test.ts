@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { STAGE_PROTOCOL, RELAY_PROTOCOL } from '../../../protocol/ids.js'
 import { answerWhile, GREEDY, Meshes, PAIRS, PROMPT, ROUTE, TOKENS, undisturbed } from './course.js'
@@ -204,6 +205,23 @@ describe('an answer that waits', () => {
     const result = await answerWhile(mesh, { at: { 5: kill } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'late', 'c'] })
     expect(tried).toBeGreaterThan(10)
+  })
+})
+
+describe('a stage that asks to be left while the answer waits for another one', () => {
+  it('is left, since it may be on its way to the layers that nobody has', async () => {
+    const mesh = await meshes.of({ a: [0, 2], aa: [0, 2], b: [2, 4], c: [4, 6] })
+    const { host, shards } = mesh.node('a')
+    const [shard] = shards.list()
+    if (shard === undefined) throw new Error('a serves nothing')
+    mesh.lookAround = async attempt => {
+      if (attempt === 1) host.moveFrom(shard, 60_000)
+      if (shard.sessions === 0 && !mesh.nodes.has('late')) await mesh.add('late', { range: { start: 2, end: 4 } })
+      await setImmediate()
+      return true
+    }
+    const result = await answerWhile(mesh, { at: { 5: () => mesh.kill('b') } })
+    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['aa', 'late', 'c'] })
   })
 })
 
