@@ -23,6 +23,14 @@ const WAIT = 120
 /** A kill lands while tokens are on their way: the gap that it makes is one of the next ones. */
 const TOKENS_AFTER_KILL = 3
 
+/** How killed nodes start again. */
+const STARTS = {
+  aside: 'at once, with what the others leave of the processors',
+  beside: 'at once, and takes the same processors as the answer',
+  after: 'once the answer is over; the last holder of a stage is not killed'
+}
+type Starts = keyof typeof STARTS
+
 interface Cell {
   tokens: number
   rate: number
@@ -68,8 +76,8 @@ interface Line extends Cell {
 /** Options with their defaults. */
 export const usage = `--shape 0.5b|1b|3b|8b (0.5b) or --model FILE, --tokens N,... of an answer (128,1024), --rates P,... of a kill before each
   step (0,1e-4,1e-3,1e-2), --rounds N (3), --warm-up TOKENS (512),
-  --starts aside|beside (aside): whether a node that comes back starts with what others leave of the processors, --seed N,
-  --json`
+  --starts aside|beside|after (aside): a killed node starts again at once, with what others leave of the processors or as
+  everybody else, or once the answer is over, --seed N, --json`
 
 export async function bench(args: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -91,26 +99,33 @@ export async function bench(args: string[]): Promise<void> {
   const cells = lengths.flatMap(tokens => rates.map(rate => ({ tokens, rate })))
   const file = values.model ?? (await syntheticModel(values.shape))
   const { layers } = describeModel(await readGguf(file))
-  const obstacle = values.starts === 'aside' ? await priorityObstacle() : undefined
-  if (obstacle !== undefined) console.error(obstacle)
-  const aside = values.starts === 'aside' && obstacle === undefined
+  const starts = await startsOf(values.starts)
   await using mesh = await benchMesh({ file, name: NAME, ranges: holders(layers), context: CONTEXT })
   const steps = Math.max(...lengths)
-  await turn(mesh, { tokens: Number(values['warm-up']), rate: 0, answers: 2, seed, aside })
+  await turn(mesh, { tokens: Number(values['warm-up']), rate: 0, answers: 2, seed, starts })
   const turns: Turn[] = []
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, cell] of cells.entries()) {
       const answers = Math.ceil(steps / cell.tokens)
-      const found = await turn(mesh, { ...cell, answers, seed: seed + round * cells.length + i, aside })
+      const found = await turn(mesh, { ...cell, answers, seed: seed + round * cells.length + i, starts })
       if (!values.json) console.log(`  round ${round + 1}, ${turnText(found)}`)
       turns.push(found)
     }
   }
   const lines = cells.map(cell => lineOf(cell, turns))
-  const result = { model: values.model ?? values.shape, layers, machine: machine(), seed, steps, aside, lines }
+  const result = { model: values.model ?? values.shape, layers, machine: machine(), seed, steps, starts, lines }
   if (values.json) console.log(JSON.stringify(result))
   else print(result)
   if (lines.some(({ failures }) => failures.length > 0)) process.exitCode = 1
+}
+
+async function startsOf(wanted: string): Promise<Starts> {
+  if (wanted !== 'aside' && wanted !== 'beside' && wanted !== 'after')
+    throw new RangeError(`--starts ${wanted}: ${usage}`)
+  const obstacle = wanted === 'aside' ? await priorityObstacle() : undefined
+  if (obstacle === undefined) return wanted
+  console.error(obstacle)
+  return 'beside'
 }
 
 /** As even as they can be, twice. */
@@ -121,9 +136,9 @@ function holders(layers: number): string[] {
 }
 
 /** Answers of one cell, one after another; all nodes serve at the beginning and at the end. */
-async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: number; aside: boolean }): Promise<Turn> {
-  const { tokens, rate, answers, seed, aside } = cell
-  const killer = new Killer(mesh, { random: mulberry32(seed), rate, aside })
+async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: number; starts: Starts }): Promise<Turn> {
+  const { tokens, rate, answers, seed, starts } = cell
+  const killer = new Killer(mesh, { random: mulberry32(seed), rate, starts })
   const counted = { steps: 0, elapsed: 0, kills: 0, recoveries: 0 }
   const found: Turn = { tokens, rate, answers, ...counted, pauses: [], waits: [], failures: [] }
   for (let i = 0; i < answers; i++) {
@@ -141,6 +156,7 @@ async function turn(mesh: BenchMesh, cell: Cell & { answers: number; seed: numbe
     const { pauses, waits } = killer.gaps(course)
     found.pauses.push(...pauses)
     found.waits.push(...waits)
+    if (starts === 'after') await killer.settled()
   }
   await killer.settled()
   return { ...found, kills: killer.kills }
@@ -156,15 +172,17 @@ class Killer {
   readonly #mesh: BenchMesh
   readonly #random: () => number
   readonly #rate: number
-  readonly #aside: boolean
+  readonly #starts: Starts
   readonly #returning = new Map<number, Promise<void>>()
+  /** Start again once the answer is over. */
+  readonly #gone = new Set<number>()
   #marks: { course: Course; at: number }[] = []
 
-  constructor(mesh: BenchMesh, { random, rate, aside }: { random: () => number; rate: number; aside: boolean }) {
+  constructor(mesh: BenchMesh, { random, rate, starts }: { random: () => number; rate: number; starts: Starts }) {
     this.#mesh = mesh
     this.#random = random
     this.#rate = rate
-    this.#aside = aside
+    this.#starts = starts
   }
 
   /** A token has come: the next step is about to begin. */
@@ -172,11 +190,18 @@ class Killer {
     if (this.#random() >= this.#rate) return
     const node = pick(course.route, this.#random)
     // The token was on its way when its stage was killed: the route is about to change.
-    if (node === undefined || this.#returning.has(node)) return
+    if (node === undefined || this.#returning.has(node) || this.#gone.has(node)) return
+    if ([...this.#gone].some(other => this.#mesh.ranges[other] === this.#mesh.ranges[node])) return
     this.kills++
     this.#marks.push({ course, at: course.times.length - 1 })
     this.#mesh.mesh.node(node).process.kill('SIGKILL')
-    const back = this.#mesh.comeBack(node, { aside: this.#aside }).then(() => void this.#returning.delete(node))
+    if (this.#starts === 'after') this.#gone.add(node)
+    else this.#comeBack(node)
+  }
+
+  #comeBack(node: number): void {
+    const aside = this.#starts === 'aside'
+    const back = this.#mesh.comeBack(node, { aside }).then(() => void this.#returning.delete(node))
     back.catch(() => undefined) // shows in `settled`
     this.#returning.set(node, back)
   }
@@ -194,8 +219,10 @@ class Killer {
     return gaps
   }
 
-  /** @throws Error when a node does not come back */
+  /** All are back. @throws Error when a node does not come */
   async settled(): Promise<void> {
+    for (const node of this.#gone) this.#comeBack(node)
+    this.#gone.clear()
     await Promise.all(this.#returning.values())
   }
 }
@@ -240,17 +267,14 @@ function print(result: {
   machine: string
   seed: number
   steps: number
-  aside: boolean
+  starts: Starts
   lines: Line[]
 }): void {
   console.log(
     `${result.model} in ${STAGES} stages, ${HOLDERS} holders each, one thread a node; a ninth node is the origin and serves nothing. On ${result.machine}, seed ${result.seed}`
   )
   console.log(`A cell is as many answers as make ${result.steps} tokens, in turn with the others.`)
-  const cost = result.aside
-    ? 'with what the others leave of the processors'
-    : 'and takes the same processors as the answer'
-  console.log(`A killed node is started again at once, ${cost}.`)
+  console.log(`A killed node is started again ${STARTS[result.starts]}.`)
   console.log('Median of the rounds (smallest to largest); "in all" is of all rounds taken together.')
   for (const line of result.lines) {
     const { tokens, rate, kept, pauseMs, waitMs, failures } = line

@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --schedules 200 --seed N [--only K] [--replay fast]`: answers over real nodes that are killed, frozen,
+ * `npm run chaos -- --schedules 200 --seed N [--from K] [--only K] [--replay fast]`: answers over real nodes that are killed, frozen,
  * paused, drained and cut off from each other meanwhile. Says what was lost, and ends with 1 if anything was.
  */
 import '../../node/compat.js'
@@ -14,13 +14,15 @@ const { values } = parseArgs({
   options: {
     schedules: { type: 'string', default: '200' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    from: { type: 'string', default: '0' },
     only: { type: 'string' },
     replay: { type: 'string', default: 'exact' }
   }
 })
 const [seed, count] = [Number(values.seed), Number(values.schedules)]
 const replay = values.replay === 'fast' ? 'fast' : 'exact'
-const planned = values.only === undefined ? schedules(seed, count) : [schedule(seed, Number(values.only))]
+const planned =
+  values.only === undefined ? schedules(seed, count).slice(Number(values.from)) : [schedule(seed, Number(values.only))]
 
 const obstacle = await Internet.obstacle({ routers: false })
 if (obstacle !== undefined) console.log(`without partitions: a network of hosts ${obstacle}`)
