@@ -7,12 +7,12 @@ import { rangeText } from '../pipeline/catalogue.js'
 import type { ServedShard } from '../pipeline/served-shard.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import { precedingClaims } from '../scheduler/claims.js'
-import { missingLayers } from '../scheduler/coverage.js'
 import { bytesOfRange } from '../scheduler/fit.js'
 import { lookAgainAfter, lookAtHoleAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../scheduler/rebalance.js'
 import type { Rebalance, RebalanceRequest } from '../scheduler/types.js'
 import type { Directory } from '../swarm/types.js'
-import { placementRequest, servedBy } from './choice.js'
+import { placementRequest } from './choice.js'
+import { HoleWatch } from './hole-watch.js'
 import type { Holdings } from './holdings.js'
 import type { Intents } from './intents.js'
 import type { MemoryBudget } from './memory-budget.js'
@@ -52,9 +52,8 @@ export class Rebalancer {
   /** When a shard was first seen to be served, milliseconds. */
   readonly #since = new WeakMap<ServedShard, number>()
   readonly #stopped = new AbortController()
-  /** By manifest, the layers that nobody serves, as they were last. */
-  readonly #missing = new Map<string, string>()
-  /** There are layers without a holder since the last look. */
+  readonly #holes: HoleWatch
+  /** Layers have lost their last holder since the last look: they are not left alone until the next one would come. */
   #isHoleNew = false
   #timer: NodeJS.Timeout | undefined
   #looking: Promise<void> = Promise.resolve()
@@ -62,18 +61,22 @@ export class Rebalancer {
   constructor(parts: RebalancerParts, settings: RebalancerSettings) {
     this.#parts = parts
     this.#settings = settings
+    this.#holes = new HoleWatch(parts, () => {
+      this.#isHoleNew = true
+      if (this.#timer !== undefined) this.#lookLater()
+    })
   }
 
   start(): void {
     this.#parts.shards.addEventListener('change', this.#notice)
-    this.#parts.directory.addEventListener('change', this.#watchHoles)
+    this.#holes.start()
     this.#notice()
     this.#lookLater()
   }
 
   async stop(): Promise<void> {
     this.#parts.shards.removeEventListener('change', this.#notice)
-    this.#parts.directory.removeEventListener('change', this.#watchHoles)
+    this.#holes.stop()
     clearTimeout(this.#timer)
     this.#stopped.abort(new Error('the node is shutting down'))
     await this.#looking
@@ -101,21 +104,6 @@ export class Rebalancer {
 
   readonly #notice = (): void => {
     for (const shard of this.#parts.shards.list()) if (!this.#since.has(shard)) this.#since.set(shard, Date.now())
-  }
-
-  /** Layers that have just lost their last holder are not left alone until the next look would come. */
-  readonly #watchHoles = (): void => {
-    let isNew = false
-    for (const { facts } of this.#parts.shards.list()) {
-      const served = servedBy(this.#parts.directory.nodes(), facts.manifest)
-      const missing = missingLayers(facts.layers, [...served, facts.range])
-        .map(rangeText)
-        .join()
-      isNew ||= missing !== '' && missing !== this.#missing.get(facts.manifest)
-      this.#missing.set(facts.manifest, missing)
-    }
-    this.#isHoleNew ||= isNew
-    if (isNew && this.#timer !== undefined) this.#lookLater()
   }
 
   #lookLater(): void {
@@ -161,8 +149,7 @@ export class Rebalancer {
     for (let attempt = 0; attempt < LEAVE_ATTEMPTS; attempt++) {
       const found = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
       if (found === 'replaced') return
-      const isIdle = found === 'busy' ? shard.idle() : new Promise<never>(() => undefined)
-      await Promise.race([isIdle, this.#wait(LEAVE_AGAIN_SECONDS)])
+      await this.#wait(LEAVE_AGAIN_SECONDS, found === 'busy' ? shard.idle() : undefined)
     }
     await this.#parts.store.removeShard(manifest, to)
     this.#parts.logger.info({ manifest, layers: rangeText(to) }, 'a move was given up: the old layers are needed')
@@ -232,10 +219,11 @@ export class Rebalancer {
     return { ...request, claims: precedingClaims(request.claims, { peer: request.peer, older }) }
   }
 
-  /** @throws the reason for which the node stops */
-  async #wait(seconds: number): Promise<void> {
+  /** Until `earlier` at most. @throws the reason for which the node stops */
+  async #wait(seconds: number, earlier?: Promise<void>): Promise<void> {
     const waited = Promise.withResolvers<undefined>()
     const timer = setTimeout(() => waited.resolve(undefined), seconds * 1_000).unref()
+    void earlier?.then(() => waited.resolve(undefined))
     try {
       await abortable(waited.promise, this.#stopped.signal)
     } finally {
