@@ -1,6 +1,6 @@
-import { rangeText } from '../pipeline/catalogue.js'
+import type { LayerRange } from '../models/types.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
-import { missingLayers } from '../scheduler/coverage.js'
+import { isLost, missingLayers } from '../scheduler/coverage.js'
 import type { Directory } from '../swarm/types.js'
 import { servedBy } from './choice.js'
 
@@ -17,7 +17,7 @@ export class HoleWatch {
   readonly #parts: HoleWatchParts
   readonly #onHole: () => void
   /** By manifest, the layers that nobody serves, as they were last. */
-  #missing = new Map<string, string>()
+  #missing = new Map<string, LayerRange[]>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(parts: HoleWatchParts, onHole: () => void) {
@@ -44,11 +44,14 @@ export class HoleWatch {
   #look(): void {
     const before = this.#missing
     const nodes = this.#parts.directory.nodes()
-    const models = this.#parts.shards.list().map(({ facts: { manifest, layers, range } }): [string, string] => {
+    this.#missing = new Map()
+    let isHole = false
+    for (const { manifest, layers, range } of this.#parts.shards.list().map(({ facts }) => facts)) {
       const missing = missingLayers(layers, [...servedBy(nodes, manifest), range])
-      return [manifest, missing.map(rangeText).join()]
-    })
-    this.#missing = new Map(models)
-    if (models.some(([manifest, missing]) => missing !== '' && missing !== before.get(manifest))) this.#onHole()
+      this.#missing.set(manifest, missing)
+      // Of a model that was not served here before, nobody knows what it had.
+      isHole ||= isLost(before.get(manifest) ?? missing, missing)
+    }
+    if (isHole) this.#onHole()
   }
 }

@@ -14,3 +14,12 @@ export function missingLayers(layers: number, shards: readonly LayerRange[]): La
   }
   return [...missing, { start: covered, end: layers }]
 }
+
+/** Whether layers are among those that are missing now which were not before. */
+export function isLost(before: readonly LayerRange[], now: readonly LayerRange[]): boolean {
+  const wasMissing = (layer: number): boolean => before.some(({ start, end }) => start <= layer && layer < end)
+  return now.some(({ start, end }) => {
+    for (let layer = start; layer < end; layer++) if (!wasMissing(layer)) return true
+    return false
+  })
+}

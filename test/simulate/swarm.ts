@@ -1,5 +1,5 @@
 import type { LayerRange } from '../../protocol/manifest.js'
-import { missingLayers } from '../../node/scheduler/coverage.js'
+import { isLost, missingLayers } from '../../node/scheduler/coverage.js'
 import { REST_SECONDS } from '../../node/scheduler/rebalance.js'
 import type { PlacedShard } from '../../node/scheduler/types.js'
 import { Clock } from './clock.js'
@@ -52,11 +52,13 @@ export class SimulatedSwarm {
   readonly #scenario: Scenario
   readonly #members = new Map<string, Member>()
   #born = 0
-  #missing = ''
+  /** Layers that nobody served when it was looked last; none were ever before. */
+  #missing: LayerRange[]
 
   constructor(parts: SwarmParts, scenario: Scenario) {
     this.#parts = parts
     this.#scenario = scenario
+    this.#missing = [{ start: 0, end: scenario.layers }]
     this.directory.onSnapshot = snapshot => this.#watchHoles(snapshot)
     for (let index = 0; index < scenario.nodes; index++) {
       this.clock.after(parts.random.between(0, ARRIVAL_SECONDS), () => this.#arrive())
@@ -122,9 +124,7 @@ export class SimulatedSwarm {
   #watchHoles({ served }: Snapshot): void {
     const { rule } = this.#parts
     const missing = missingLayers(this.#scenario.layers, served)
-      .map(({ start, end }) => `${start}-${end}`)
-      .join()
-    const isNew = missing !== '' && missing !== this.#missing
+    const isNew = isLost(this.#missing, missing)
     this.#missing = missing
     if (!isNew || rule.waitAtHole === undefined) return
     for (const member of this.#members.values()) {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { missingLayers } from '../../../node/scheduler/coverage.js'
+import { isLost, missingLayers } from '../../../node/scheduler/coverage.js'
 
 const range = (start: number, end: number): { start: number; end: number } => ({ start, end })
 
@@ -29,5 +29,19 @@ describe('missing layers', () => {
           if (index > 0) expect(start).toBeGreaterThan(missing[index - 1]?.end ?? 0)
       })
     )
+  })
+})
+
+describe('layers that are missing', () => {
+  const gap = [{ start: 2, end: 5 }]
+
+  it.each([
+    ['are lost where they were held before', [], gap, true],
+    ['are lost where the gap has grown', gap, [{ start: 2, end: 6 }], true],
+    ['are not where the gap is the same', gap, gap, false],
+    ['are not where it has become smaller', gap, [{ start: 3, end: 4 }], false],
+    ['are not where there are none', gap, [], false]
+  ])('%s', (_, before, now, lost) => {
+    expect(isLost(before, now)).toBe(lost)
   })
 })
