@@ -110,7 +110,7 @@ export class Origin {
       let unsent: number[] = []
       for (;;) {
         const next: IteratorResult<AnswerEvent, void> = yield* notices.until(events.next())
-        if (next.done === true) return
+        if (next.done === true) throw new RangeError('an answer without an end')
         const event = next.value
         if (event.type === 'token') {
           stats.token(event.step)
@@ -123,6 +123,7 @@ export class Origin {
         if (event.type !== 'end') continue
         const summary = stats.summary({ promptTokens: prompt.length, stages: views(), seed: sampling.seed })
         yield { event: 'done', reason: event.reason, stats: summary }
+        return // nothing comes after it: a change of the route that was under way is nobody's concern any more
       }
     } finally {
       signal.removeEventListener('abort', cancel)

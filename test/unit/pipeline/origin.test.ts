@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { GenerateEvent, GenerateRequest } from '../../../node/control/contract.js'
 import { EngineError } from '../../../node/engine/errors.js'
@@ -272,6 +273,21 @@ describe('Origin, when something is wrong', () => {
     await expect(reading()).rejects.toMatchObject({ code: 'STAGE_LOST', details: { peer: 'b' } })
     await vi.waitFor(() => expect(mesh.node('a').host.sessions).toBe(0))
     expect(origin.answering).toBe(0)
+  })
+
+  it('says nothing after the end, whatever happens to its stages then', async () => {
+    const { mesh, origin } = await swarm({ ...HALVES, bb: [3, 6] })
+    const events: GenerateEvent[] = []
+    for await (const event of origin.generate(request(), { signal: new AbortController().signal })) {
+      events.push(event)
+      if (event.event !== 'done') continue
+      const [taken, other] = mesh.node('b').host.sessions > 0 ? ['b', 'bb'] : ['bb', 'b']
+      mesh.kill(taken)
+      await vi.waitFor(() => expect(mesh.node(other).engine.steps).not.toEqual([]))
+      await setImmediate()
+    }
+    expect(events.map(({ event }) => event).slice(-2)).toEqual(['text', 'done'])
+    await idle(mesh)
   })
 
   it('opens the tokenizer again after its process was lost', async () => {
