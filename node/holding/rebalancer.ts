@@ -106,13 +106,10 @@ export class Rebalancer {
     for (const shard of this.#parts.shards.list()) if (!this.#since.has(shard)) this.#since.set(shard, Date.now())
   }
 
+  /** In place of a look that was to come. */
   #lookLater(): void {
     const random = this.#settings.random()
-    this.#lookAfter(this.#isHoleNew ? lookAtHoleAfter(random) : lookAgainAfter(random))
-  }
-
-  /** In place of a look that was to come. */
-  #lookAfter(seconds: number): void {
+    const seconds = this.#isHoleNew ? lookAtHoleAfter(random) : lookAgainAfter(random)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#timer = undefined
@@ -146,13 +143,15 @@ export class Rebalancer {
     const { holdings, loader } = this.#parts
     const { manifest } = shard.facts
     const file = await holdings.turn(manifest, async signal => loader.fetch(sized.model, to, { signal }))
+    let found: 'busy' | 'needed' | 'replaced' | undefined
     for (let attempt = 0; attempt < LEAVE_ATTEMPTS; attempt++) {
-      const found = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
+      if (attempt > 0) await this.#wait(LEAVE_AGAIN_SECONDS, found === 'busy' ? shard.idle() : undefined)
+      found = await holdings.turn(manifest, async signal => this.#replace({ shard, sized, to }, file, signal))
       if (found === 'replaced') return
-      await this.#wait(LEAVE_AGAIN_SECONDS, found === 'busy' ? shard.idle() : undefined)
     }
     await this.#parts.store.removeShard(manifest, to)
-    this.#parts.logger.info({ manifest, layers: rangeText(to) }, 'a move was given up: the old layers are needed')
+    const why = found === 'busy' ? 'there are always sessions on the old layers' : 'the old layers are needed'
+    this.#parts.logger.info({ manifest, layers: rangeText(to) }, `a move was given up: ${why}`)
   }
 
   /** Serves the new layers in place of the old ones, unless others need those, or sessions on them have still to go. */

@@ -226,8 +226,9 @@ export class RouteMender {
     const { layers } = this.#plan
     const findWithout = (exclude: ReadonlySet<string>): Found | undefined =>
       replacementFor(lostOnes, this.#seats, { layers, find: segment => this.#parts.planner.find(segment, exclude) })
+    const unwanted = new Set([...failed, ...this.#departures.peers])
     // Whoever asked to be left is better than nobody.
-    return findWithout(new Set([...failed, ...this.#departures.peers])) ?? findWithout(failed)
+    return findWithout(unwanted) ?? (unwanted.size > failed.size ? findWithout(failed) : undefined)
   }
 
   /** New stages for as long as `run` takes; where it fails they are closed, wherever they are by then. */

@@ -1,18 +1,12 @@
-import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { GenerateRequest } from '../../node/control/contract.js'
-import type { EngineProcess } from '../../node/engine/engine.js'
-import { openTokenizer } from '../../node/engine/tokenizer.js'
-import type { LoadedShard, RowCandidates, Tokenizer } from '../../node/engine/types.js'
+import type { LoadedShard, RowCandidates } from '../../node/engine/types.js'
 import { describeModel } from '../../node/models/description.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { promptTokens, samplingOptions } from '../../node/pipeline/request.js'
 import { SAMPLED_CANDIDATES, wantFor } from '../../node/pipeline/sampling.js'
-import { startEngine } from '../support/engine.js'
-import { PROJECT_ROOT } from '../support/models.js'
+import { engineAndTokenizer, type EngineAndTokenizer } from '../support/whole-model.js'
 import { type Choice, verdictOf, type Verdict } from './judgement.js'
 
-const TOKENIZER_CHILD = pathToFileURL(join(PROJECT_ROOT, 'dist', 'node', 'engine', 'tokenizer-child.js'))
 const BATCH = 512
 const SEQUENCE = 0
 
@@ -22,18 +16,12 @@ const SEQUENCE = 0
  * steps, which a run of its own would differ from after the first token that rounding has changed.
  */
 export class Referee implements AsyncDisposable {
-  readonly #engine: EngineProcess
-  readonly #tokenizer: Tokenizer
+  readonly #parts: EngineAndTokenizer
   readonly #shard: LoadedShard
   readonly #layers: number
 
-  private constructor(
-    engine: EngineProcess,
-    tokenizer: Tokenizer,
-    { shard, layers }: { shard: LoadedShard; layers: number }
-  ) {
-    this.#engine = engine
-    this.#tokenizer = tokenizer
+  private constructor(parts: EngineAndTokenizer, { shard, layers }: { shard: LoadedShard; layers: number }) {
+    this.#parts = parts
     this.#shard = shard
     this.#layers = layers
   }
@@ -41,17 +29,14 @@ export class Referee implements AsyncDisposable {
   /** @param context positions of prompt and answer together, at most */
   static async start(file: string, { context }: { context: number }): Promise<Referee> {
     const { architecture, layers } = describeModel(await readGguf(file))
-    const ignore = (): void => undefined
-    const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore }
-    const engine = await startEngine()
+    const parts = await engineAndTokenizer(file)
     const whole = { file, architecture, start: 0, end: layers, layers }
-    const shard = await engine.load(whole, { context, sequences: 1, batch: BATCH })
-    const tokenizer = await openTokenizer({ childModule: TOKENIZER_CHILD, logger }, { headerFile: file })
-    return new Referee(engine, tokenizer, { shard, layers })
+    const shard = await parts.engine.load(whole, { context, sequences: 1, batch: BATCH })
+    return new Referee(parts, { shard, layers })
   }
 
   async judge(request: GenerateRequest, tokens: readonly number[]): Promise<Verdict> {
-    const prompt = await promptTokens(this.#tokenizer, request, new AbortController().signal)
+    const prompt = await promptTokens(this.#parts.tokenizer, request, new AbortController().signal)
     const sampling = samplingOptions(request)
     const all = [...prompt, ...tokens]
     const rows = await this.#candidates(all.slice(0, -1), { from: prompt.length - 1, request })
@@ -64,8 +49,7 @@ export class Referee implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tokenizer.close()
-    await this.#engine.stop()
+    await this.#parts[Symbol.asyncDispose]()
   }
 
   /** What may come after each of the tokens from position `from` on, with what rounding could bring to the top. */
@@ -80,10 +64,15 @@ export class Referee implements AsyncDisposable {
       const chunk = Uint32Array.from(tokens.slice(position, position + BATCH))
       const rows = Math.max(0, Math.min(chunk.length, position + chunk.length - from))
       const step = { shard: this.#shard.id, sequence: SEQUENCE, position, rows: chunk.length, tokens: chunk }
-      const result = await this.#engine.step({ ...step, leave: this.#layers, dtype: 'f32', want: { ...want, rows } })
+      const result = await this.#parts.engine.step({
+        ...step,
+        leave: this.#layers,
+        dtype: 'f32',
+        want: { ...want, rows }
+      })
       found.push(...result.candidates)
     }
-    await this.#engine.release(this.#shard.id, SEQUENCE)
+    await this.#parts.engine.release(this.#shard.id, SEQUENCE)
     return found
   }
 }

@@ -48,7 +48,7 @@ it('a node that others can spare takes layers whose last holders are gone, and a
   expect(answer.route.map(({ name }) => name)).toEqual(['node-0', 'node-3'])
   expect(waited).not.toEqual([])
   expect(await shardOf(mesh, free)).toBe('1-2')
-})
+}, 240_000)
 
 const serving = { what: 'a node to serve its half', limit: SERVE_LIMIT }
 

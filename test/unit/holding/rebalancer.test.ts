@@ -121,6 +121,8 @@ describe('Rebalancer', () => {
     here.directory.views = [holder('a', [HALF])]
     const [old] = here.shards.list()
     const lease = old?.reserve(8)
+    const relieved = vi.fn()
+    here.shards.addEventListener('relieve', relieved)
     const looked = here.rebalancer.look()
     await vi.waitFor(() => expect(here.claim()).toEqual(OTHER_HALF), 10_000)
     await vi.advanceTimersByTimeAsync(SETTLE_SECONDS * 1_000)
@@ -129,9 +131,10 @@ describe('Rebalancer', () => {
       expect(model.store.get(model.id)?.shards).toHaveLength(2)
     }, 10_000)
     expect(here.ranges()).toEqual([HALF])
+    await vi.waitFor(() => expect(relieved).toHaveBeenCalled(), 10_000)
     await lease?.release()
     await vi.waitFor(async () => {
-      await vi.advanceTimersByTimeAsync(60_000)
+      await vi.advanceTimersByTimeAsync(1_000)
       expect(here.ranges()).toEqual([OTHER_HALF])
     }, 10_000)
     await looked

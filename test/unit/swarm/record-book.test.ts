@@ -40,6 +40,18 @@ describe('RecordBook', () => {
     expect(book.entries().map(({ peer }) => peer)).toEqual([owner.peer])
   })
 
+  it('takes a record that it has from its owner again, until it has expired, and from nobody else', async () => {
+    const { book, changes, clock } = createBook()
+    const [owner, other] = [await createIdentity(), await createIdentity()]
+    const known = await envelope({}, owner)
+    await book.learn(known, owner.peer)
+    await book.learn(known, owner.peer)
+    expect(changes).toHaveLength(1)
+    await expect(book.learn(known, other.peer)).rejects.toMatchObject({ code: 'RECORD_FORGED' })
+    clock.now += 3_600_000
+    await expect(book.learn(known, owner.peer)).rejects.toMatchObject({ code: 'RECORD_EXPIRED' })
+  })
+
   it('says whether a change is news or only another load', async () => {
     const { book, changes } = createBook()
     const identity = await createIdentity()
