@@ -1,6 +1,6 @@
 /**
  * `npm run chaos -- --schedules 200 --seed N [--from K] [--only K] [--replay fast]`: answers over real nodes that are killed, frozen,
- * paused, drained and cut off from each other meanwhile. Says what was lost, and ends with 1 if anything was.
+ * paused, drained and cut off from each other meanwhile. Says what was lost, and ends with 1 if anything was. Interrupted, it says what it has found so far.
  */
 import '../../node/compat.js'
 import { parseArgs } from 'node:util'
@@ -29,9 +29,12 @@ if (obstacle !== undefined) console.log(`without partitions: a network of hosts 
 console.log(`seed ${seed}, ${planned.length} schedules, ${replay} replay`)
 
 await using mesh = await ChaosMesh.start({ partitions: obstacle === undefined })
-const leave = (): void => void mesh[Symbol.asyncDispose]().finally(() => process.exit(130))
-process.once('SIGINT', leave).once('SIGTERM', leave)
 const played: Played[] = []
+const leave = (): void => {
+  for (const line of summary(played)) console.log(line)
+  void mesh[Symbol.asyncDispose]().finally(() => process.exit(130))
+}
+process.once('SIGINT', leave).once('SIGTERM', leave)
 for (const one of planned) {
   const result = await play(mesh, one, { replay })
   played.push(result)
