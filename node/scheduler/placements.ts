@@ -16,6 +16,8 @@ export function optionOf({ start, end }: LayerRange, layersPerSecond: number): O
  * placement is the number of the option that each node serves.
  */
 export class Placements {
+  /** Placements that were looked at so far. */
+  looks = 0
   readonly #layers: number
   readonly #options: readonly (readonly Option[])[]
   readonly #rates: Float64Array
@@ -45,12 +47,18 @@ export class Placements {
     return rates
   }
 
+  /** The least of them. */
+  slowest(chosen: readonly number[]): number {
+    return this.usableRates(chosen).reduce((least, rate) => Math.min(least, rate), Infinity)
+  }
+
   isCompleteWithout(node: number, chosen: readonly number[]): boolean {
     return this.#link(chosen, node) === this.#layers
   }
 
   /** The layer that routes from layer 0 get to. */
   #link(chosen: readonly number[], without: number): number {
+    this.looks++
     const [layers, farthest, nearest] = [this.#layers, this.#farthest.fill(0), this.#nearest]
     for (let node = 0; node < chosen.length; node++) {
       const option = this.#options[node]?.[chosen[node] ?? 0]

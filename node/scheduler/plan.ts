@@ -6,168 +6,212 @@ import type { LayerRange } from '../../protocol/manifest.js'
 import { bytesOfRange, rangesThatFit } from './fit.js'
 import { type Option, optionOf, Placements } from './placements.js'
 import type { ModelSize, PlacedNode } from './types.js'
+import { type Ends, shortestWay } from './way.js'
 
-/** Moves of one search: later ones are far away, and nodes come and go. */
-const MAX_MOVES = 6
-/** Placements that one search looks at: some 50 ms of a core. Larger swarms need none of it: there single moves do. */
-const MAX_LOOKS = 32_000
-/** Placements that are kept after each move, at least: fewer, and the search sees no more than single moves do. */
-const MIN_WIDTH = 8
+/** Nodes times the ranges of each in a swarm whose nodes plan: in larger ones single moves do. */
+const MAX_OPTIONS = 650
+/** Moves of a plan, at most. Where that is too much to search, it is searched for shorter ones. */
+const MAX_MOVES = [8, 4, 2, 1] as const
+/** What one search may take: some 20 ms of a core. */
+const MAX_EFFORT = 200_000
+/** Of this, what a whole placement takes that is looked at, in partial ones. */
+const LOOK_EFFORT = 10
 /** What the slowest layer keeps at least, in parts of what it had, until the last move of a plan is made. */
 const KEPT_MEANWHILE = 0.5
-/** Moves until a swarm comes to rest; what takes longer is not begun. */
-const MAX_STEPS = 16
 
+/** The first move of a plan. */
 export interface Move {
   peer: string
   range: LayerRange
-}
-
-/** Which of its options each node serves, and how it came about. */
-interface State {
-  chosen: readonly number[]
-  /** The placement after the first move. */
-  first: State | undefined
-  /** Who made that move. */
-  mover: number
-  /** Tokens per second of the slowest layer. */
-  slowest: number
-  /** Smaller is better: slow layers count most, but all do, so that a way to a better minimum can be seen. */
-  slowness: number
-}
-
-/** How many placements are kept after each move. */
-function widthOf({ cuts }: ModelSize, nodes: readonly PlacedNode[]): number {
-  return Math.floor(MAX_LOOKS / MAX_MOVES / (nodes.length * (cuts.length + 1)))
+  /** By what the whole plan multiplies the throughput of the slowest layer. */
+  gain: number
+  /** How many moves it has. */
+  moves: number
 }
 
 /** Whether there are few enough nodes and cuts to look more than one move ahead. */
-export function canPlan(size: ModelSize, nodes: readonly PlacedNode[]): boolean {
-  return widthOf(size, nodes) >= MIN_WIDTH
+export function canPlan({ cuts }: ModelSize, nodes: readonly PlacedNode[]): boolean {
+  return nodes.length * (cuts.length + 1) <= MAX_OPTIONS
 }
 
 /**
- * The move that should come next; undefined where nobody should move. No move leaves a layer without a holder, or the
- * swarm without a complete chain. If it is `peer`'s, all that will follow is worked out too: where every node does what
- * this function tells it, the swarm must come to rest, and each move must have raised the throughput of the slowest layer
- * to `gain` times what it was, on average. So nodes never move in circles.
+ * The first move of the best plan; undefined where nobody should move. A plan is worth the throughput of the slowest layer
+ * that it ends with, divided by `gain` for each of its moves, and must be worth more than what there is. No move leaves a
+ * layer without a holder, or the swarm without a complete chain.
+ *
+ * Once the first move is made, the rest of the plan is worth `gain` times as much as the whole, and whatever is done
+ * instead is worth more; or the slowest layer is faster already, and must not become as slow again as the rest of the plan
+ * would have it. So nodes that all know the same do not move in circles.
  */
-export function nextMove(
-  size: ModelSize,
-  nodes: readonly PlacedNode[],
-  { peer, gain }: { peer: string; gain: number }
-): Move | undefined {
+export function nextMove(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move | undefined {
   const planning = new Planning(size, nodes, gain)
-  const first = planning.next(planning.now)
-  if (first === undefined) return undefined
-  const move = planning.moveOf(first)
-  if (move?.peer !== peer) return move
-  let [last, steps] = [first, 1]
-  for (let next = planning.next(last); next !== undefined; next = planning.next(last)) {
-    last = next
-    if (++steps > MAX_STEPS) return undefined
+  for (const moves of MAX_MOVES) {
+    const found = planning.search(moves)
+    if (found !== 'too-much') return found
   }
-  return last.slowest >= planning.now.slowest * gain ** steps ? move : undefined
+  return undefined
 }
 
-interface Search {
-  /** Nobody has moved yet. */
-  isFirst: boolean
-  seen: Set<string>
-  /** Tokens per second that the slowest layer must keep. */
-  least: number
-  reached: State[]
+interface PlannedRange extends Option {
+  /** What it takes of memory. */
+  bytes: number
 }
 
+interface PlannedNode {
+  peer: string
+  memoryBytes: number
+  /** What it serves, then what else it may. */
+  options: readonly PlannedRange[]
+}
+
+/** Branch and bound: assigns a range to one node after the other as long as that may still become the best plan. */
 class Planning {
-  readonly now: State
-  readonly #size: ModelSize
+  readonly #layers: number
   readonly #gain: number
-  readonly #nodes: readonly PlacedNode[]
-  readonly #options: readonly Option[][]
+  /** The fastest first: they decide most. */
+  readonly #nodes: readonly PlannedNode[]
   readonly #placements: Placements
-  readonly #width: number
+  /** By number of nodes assigned: what the others could add to each layer at most ... */
+  readonly #hopes: readonly Float64Array[]
+  /** ... and to all layers together. */
+  readonly #work: readonly number[]
+  /** By number of nodes assigned: what they give to each layer. */
+  readonly #rates: readonly Float64Array[]
+  readonly #ends: Omit<Ends, 'to'>
+  /** The option of each node. */
+  readonly #chosen: number[]
+  readonly #slowestNow: number
+  /** Partial placements that were tried. */
+  #tried = 0
+  #worth = 0
+  #first: Move | undefined
 
   constructor(size: ModelSize, nodes: readonly PlacedNode[], gain: number) {
-    this.#size = size
+    this.#layers = size.layers
     this.#gain = gain
-    this.#nodes = nodes.toSorted((a, b) => (a.peer < b.peer ? -1 : 1))
-    this.#options = this.#nodes.map(node => optionsOf(size, node))
-    this.#placements = new Placements(size.layers, this.#options)
-    this.#width = widthOf(size, nodes)
-    const chosen = this.#nodes.map(() => 0)
-    this.now = this.#look(chosen, { first: undefined, mover: -1 })
-  }
-
-  /** The placement after the next move. A beam search: after each move only the best placements are kept. */
-  next(from: State): State | undefined {
-    const seen = new Set([from.chosen.join()])
-    const least = from.slowest * KEPT_MEANWHILE
-    let best: State | undefined
-    let kept: State[] = [from]
-    for (let moves = 1; moves <= MAX_MOVES && kept.length > 0; moves++) {
-      const reached: State[] = []
-      for (const state of kept) this.#moves(state, { isFirst: moves === 1, seen, least, reached })
-      reached.sort((a, b) => a.slowness - b.slowness)
-      const goal = from.slowest * this.#gain ** moves
-      for (const state of reached) {
-        if (state.slowest >= goal && state.slowest > (best?.slowest ?? 0)) best = state
-      }
-      kept = reached.slice(0, this.#width)
-    }
-    return best?.first ?? best
-  }
-
-  moveOf({ mover, chosen }: State): Move | undefined {
-    const node = this.#nodes[mover]
-    const option = this.#options[mover]?.[chosen[mover] ?? 0]
-    return node && option && { peer: node.peer, range: { start: option.start, end: option.end } }
-  }
-
-  /** Adds to `reached` what one safe move makes of a placement, where it was not seen before and keeps the `least`. */
-  #moves(state: State, { isFirst, seen, least, reached }: Search): void {
-    for (const [index, options] of this.#options.entries()) {
-      const from = options[state.chosen[index] ?? 0]
-      if (options.length < 2 || from === undefined) continue
-      const mayLeave = this.#placements.isCompleteWithout(index, state.chosen)
-      for (const [option, range] of options.entries()) {
-        if (range === from || !(mayLeave || this.#fitBeside(index, from, range))) continue
-        const next = this.#look(state.chosen.with(index, option), {
-          first: isFirst ? undefined : (state.first ?? state),
-          mover: index
-        })
-        if (next.slowest < least || !isNew(seen, next)) continue
-        reached.push(next)
-      }
+    this.#nodes = nodes
+      .toSorted((a, b) => b.layersPerSecond - a.layersPerSecond || (a.peer < b.peer ? -1 : 1))
+      .map(node => ({ peer: node.peer, memoryBytes: node.memoryBytes ?? 0, options: optionsOf(size, node) }))
+    const options = this.#nodes.map(node => node.options)
+    this.#placements = new Placements(size.layers, options)
+    this.#hopes = hopesOf(size.layers, options)
+    this.#work = workOf(options)
+    this.#rates = Array.from({ length: nodes.length + 1 }, () => new Float64Array(size.layers))
+    const from = nodes.map(() => 0)
+    this.#chosen = [...from]
+    this.#slowestNow = this.#placements.slowest(from)
+    this.#ends = {
+      from,
+      options: options.map(({ length }) => length),
+      least: this.#slowestNow * KEPT_MEANWHILE,
+      fitBeside: (node, option, other) => this.#fitBeside(node, option, other)
     }
   }
 
-  #fitBeside(index: number, from: LayerRange, to: LayerRange): boolean {
-    return fitBeside(this.#size, { ...from, memoryBytes: this.#nodes[index]?.memoryBytes }, to)
+  search(moves: number): Move | undefined | 'too-much' {
+    this.#tried = 0
+    this.#placements.looks = 0
+    this.#worth = this.#slowestNow
+    this.#first = undefined
+    this.#assign(0, { moves, price: 1 })
+    return this.#isTooMuch() ? 'too-much' : this.#first
   }
 
-  #look(chosen: readonly number[], { first, mover }: Pick<State, 'first' | 'mover'>): State {
-    let [slowest, slowness] = [Infinity, 0]
-    for (const rate of this.#placements.usableRates(chosen)) {
-      if (rate < slowest) slowest = rate
-      slowness += 1 / (rate * rate * rate * rate)
+  /** Tries the options of the node with this number and of all after it, with so many moves left. */
+  #assign(node: number, { moves, price }: { moves: number; price: number }): void {
+    this.#tried++
+    if (this.#isTooMuch() || !this.#mayReach(node, this.#worth * price)) return
+    const planned = this.#nodes[node]
+    if (planned === undefined) {
+      this.#consider(price)
+      return
     }
-    return { chosen, first, mover, slowest, slowness }
+    for (const [option, range] of planned.options.entries()) {
+      if (option > 0 && moves === 0) break
+      this.#give(node, range)
+      this.#chosen[node] = option
+      this.#assign(node + 1, option === 0 ? { moves, price } : { moves: moves - 1, price: price * this.#gain })
+    }
+    this.#chosen[node] = 0
+  }
+
+  #isTooMuch(): boolean {
+    return this.#tried + LOOK_EFFORT * this.#placements.looks > MAX_EFFORT
+  }
+
+  #give(node: number, { start, end, rate }: Option): void {
+    const [before, after] = [this.#rates[node], this.#rates[node + 1]]
+    if (before === undefined || after === undefined) return
+    after.set(before)
+    for (let layer = start; layer < end; layer++) after[layer] = (after[layer] ?? 0) + rate
+  }
+
+  /** Whether every layer may still become faster than this, by each node's best range and by all that they can do. */
+  #mayReach(node: number, goal: number): boolean {
+    const [rates, hopes] = [this.#rates[node], this.#hopes[node]]
+    let needed = 0
+    for (let layer = 0; layer < this.#layers; layer++) {
+      const missing = goal - (rates?.[layer] ?? 0)
+      if (missing >= (hopes?.[layer] ?? 0)) return false
+      if (missing > 0) needed += missing
+    }
+    return needed <= (this.#work[node] ?? 0)
+  }
+
+  /** A placement of all nodes: it is the best so far if routes can use it so, and there is a way to it. */
+  #consider(price: number): void {
+    const slowest = this.#placements.slowest(this.#chosen)
+    if (slowest / price <= this.#worth) return
+    const way = shortestWay(this.#placements, { ...this.#ends, to: this.#chosen })
+    if (way === undefined) return
+    const worth = slowest / this.#gain ** way.moves
+    if (worth <= this.#worth) return
+    const { node, option } = way.first
+    const [planned, range] = [this.#nodes[node], this.#nodes[node]?.options[option]]
+    if (planned === undefined || range === undefined) return
+    this.#worth = worth
+    this.#first = {
+      peer: planned.peer,
+      range: { start: range.start, end: range.end },
+      gain: slowest / this.#slowestNow,
+      moves: way.moves
+    }
+  }
+
+  #fitBeside(node: number, option: number, other: number): boolean {
+    const { memoryBytes, options } = this.#nodes[node] ?? { memoryBytes: 0, options: [] }
+    return (options[option]?.bytes ?? 0) + (options[other]?.bytes ?? 0) <= memoryBytes
   }
 }
 
-function isNew(seen: Set<string>, { chosen }: State): boolean {
-  const key = chosen.join()
-  if (seen.has(key)) return false
-  seen.add(key)
-  return true
+function hopesOf(layers: number, nodes: readonly (readonly Option[])[]): Float64Array[] {
+  const hopes = [new Float64Array(layers)]
+  for (const options of nodes.toReversed()) {
+    const most = new Float64Array(layers)
+    for (const { start, end, rate } of options)
+      for (let layer = start; layer < end; layer++) most[layer] = Math.max(most[layer] ?? 0, rate)
+    hopes.unshift(most.map((rate, layer) => rate + (hopes[0]?.[layer] ?? 0)))
+  }
+  return hopes
+}
+
+function workOf(nodes: readonly (readonly Option[])[]): number[] {
+  const work = [0]
+  for (const options of nodes.toReversed()) {
+    const most = Math.max(...options.map(({ start, end, rate }) => (end - start) * rate))
+    work.unshift((work[0] ?? 0) + most)
+  }
+  return work
 }
 
 /** What a node serves, then what else fits it; of one that nobody expects to move, nothing else. */
-function optionsOf(size: ModelSize, { start, end, memoryBytes, layersPerSecond }: PlacedNode): Option[] {
+function optionsOf(size: ModelSize, { start, end, memoryBytes, layersPerSecond }: PlacedNode): PlannedRange[] {
   const fitting = memoryBytes === undefined ? [] : rangesThatFit(size, memoryBytes)
   const others = fitting.filter(range => range.start !== start || range.end !== end)
-  return [{ start, end }, ...others].map(range => optionOf(range, layersPerSecond))
+  return [{ start, end }, ...others].map(range => ({
+    ...optionOf(range, layersPerSecond),
+    bytes: bytesOfRange(size, range)
+  }))
 }
 
 /** Whether a node can serve both ranges while it moves. */

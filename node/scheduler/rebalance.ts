@@ -8,17 +8,24 @@ import { addRate, compareLists, layerRates, slowest, softMinimum, usableRates } 
 import type { PlacedNode, PlacedShard, Rebalance, RebalanceRequest } from './types.js'
 
 /**
- * In a small swarm each move of a plan must raise the throughput of the slowest layer to this many times what it is:
- * fetching and loading a range costs the swarm more than a percent is worth, and speeds are measured no better than that.
+ * What a move of a plan must raise the throughput of the slowest layer by, at least: a percent is what speeds are measured
+ * to. All nodes of a swarm look for the best plan with this.
  */
-export const MOVE_GAIN = 1.03
+const PLAN_GAIN = 1.01
+
+/**
+ * A plan is begun, or gone on with, only by a node that has served its layers for so many hours, divided by the share that
+ * each move gains. A move costs the swarm something once and earns as long as the swarm stays as it is: probably for about
+ * as long as it has been so.
+ */
+const GAIN_HOURS = 0.15
 
 /**
  * In a larger one, where a node is a small part of every layer, a move must raise the soft minimum to so many times what
  * it is, and must not lower the slowest layer.
  */
 const SINGLE_GAIN = 1.01
-/** Only to close a hole does a node leave layers that it has served for less: a swarm is given time to change again. */
+/** There only to close a hole does a node leave layers that it has served for less. */
 export const REST_SECONDS = 7_200
 /** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
 const LOOK_SECONDS = 300
@@ -58,8 +65,11 @@ export function rebalance(request: RebalanceRequest): Rebalance {
   const options = rangesThatFit(request, request.memoryBytes).filter(option => isFree(request, option))
   if (options.length === 0) return { kind: 'stay' }
   const now = situationOf(request)
+  if (now.slowest > 0 && canPlan(request, everybody(request))) {
+    // Somebody is on the way already: what that makes of the swarm is waited for.
+    return request.claims.length > 0 ? { kind: 'stay' } : planned(request)
+  }
   if (now.slowest > 0 && request.servedSeconds < REST_SECONDS) return { kind: 'stay' }
-  if (now.slowest > 0 && isSmall(request)) return planned(request)
   let best: { range: LayerRange; merit: number[] } | undefined
   for (const range of options) {
     if (!mayHelp(request, now, range)) continue
@@ -70,15 +80,12 @@ export function rebalance(request: RebalanceRequest): Rebalance {
   return best === undefined ? { kind: 'stay' } : { kind: 'move', ...best.range }
 }
 
-/** Whether all ways of moving several nodes can be looked at; not while somebody moves. */
-function isSmall(request: RebalanceRequest): boolean {
-  return request.claims.length === 0 && canPlan(request, [...request.served, own(request, request.range)])
-}
-
+/** The same plan for everybody who sees the same swarm, or one would undo what another one has begun. */
 function planned(request: RebalanceRequest): Rebalance {
-  const nodes = [...request.served, own(request, request.range)]
-  const move = nextMove(request, nodes, { peer: request.peer, gain: MOVE_GAIN })
-  return move?.peer === request.peer ? { kind: 'move', ...move.range } : { kind: 'stay' }
+  const move = nextMove(request, everybody(request), { gain: PLAN_GAIN })
+  if (move?.peer !== request.peer) return { kind: 'stay' }
+  const least = 1 + (GAIN_HOURS * 3_600) / request.servedSeconds
+  return move.gain < least ** move.moves ? { kind: 'stay' } : { kind: 'move', ...move.range }
 }
 
 interface Situation {
@@ -146,7 +153,11 @@ export function mayLeave(request: RebalanceRequest, range: LayerRange): boolean 
     ({ start, end }) => start < request.range.end && request.range.start < end
   )
   if (lost) return false
-  return isComplete(layers, left) || !isComplete(layers, [...request.served, own(request, request.range)])
+  return isComplete(layers, left) || !isComplete(layers, everybody(request))
+}
+
+function everybody(request: RebalanceRequest): PlacedNode[] {
+  return [...request.served, own(request, request.range)]
 }
 
 function own({ peer, layersPerSecond, memoryBytes }: RebalanceRequest, { start, end }: LayerRange): PlacedNode {

@@ -1,6 +1,5 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { isLost, missingLayers } from '../../node/scheduler/coverage.js'
-import { REST_SECONDS } from '../../node/scheduler/rebalance.js'
 import type { PlacedShard } from '../../node/scheduler/types.js'
 import { Clock } from './clock.js'
 import { ROUND_SECONDS, SimulatedDirectory, type Snapshot } from './directory.js'
@@ -19,16 +18,18 @@ import {
 /** Seconds between two attempts to leave the old layers, and how many there are before the move is given up. */
 const LEAVE_AGAIN_SECONDS = 60
 const LEAVE_ATTEMPTS = 10
+/** A node that has served its layers for so many times as long may decide otherwise although nothing else has changed. */
+const LONGER = 1.25
 
 interface Member {
   node: SimulatedNode
   range: LayerRange | undefined
   claim: LayerRange | undefined
-  /** What it saw when it decided to stay: as long as nothing changes, it would decide so again. */
+  /** What it saw when it decided to stay, and how long it had served then: until either changes, it would decide so again. */
   lookedAt: Snapshot | undefined
+  lookedAfter: number
   /** When it began to serve its range. */
   since: number
-  wasRested: boolean
   /** Of its next look: one that comes earlier takes its place. */
   turn: number
 }
@@ -82,8 +83,8 @@ export class SimulatedSwarm {
       range: undefined,
       claim: undefined,
       lookedAt: undefined,
+      lookedAfter: 0,
       since: 0,
-      wasRested: false,
       turn: 0
     }
     this.#members.set(node.peer, member)
@@ -137,17 +138,18 @@ export class SimulatedSwarm {
     const { rule } = this.#parts
     const { node, range } = member
     const seen = this.directory.seen(node.behind)
-    const isRested = this.clock.now - member.since >= REST_SECONDS
-    if (range === undefined || (seen === member.lookedAt && member.wasRested === isRested)) {
+    const servedSeconds = this.clock.now - member.since
+    const isKnown = seen === member.lookedAt && servedSeconds < member.lookedAfter * LONGER
+    if (range === undefined || isKnown) {
       this.#lookLater(member)
       return
     }
     const started = performance.now()
-    const to = rule.look(seen, { ...node, range, servedSeconds: this.clock.now - member.since })
+    const to = rule.look(seen, { ...node, range, servedSeconds })
     this.looks++
     this.lookMilliseconds += performance.now() - started
     member.lookedAt = seen
-    member.wasRested = isRested
+    member.lookedAfter = servedSeconds
     if (to === undefined) {
       this.#lookLater(member)
       return
