@@ -104,7 +104,8 @@ class Planning {
       from,
       options: options.map(({ length }) => length),
       least: this.#slowestNow * KEPT_MEANWHILE,
-      fitBeside: (node, option, other) => this.#fitBeside(node, option, other)
+      fitBeside: (node, option, other) => this.#fitBeside(node, option, other),
+      isTooMuch: () => this.#isTooMuch()
     }
   }
 

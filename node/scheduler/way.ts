@@ -18,6 +18,8 @@ export interface Ends {
   least: number
   /** Whether a node can serve two of its options at once, so that nothing is lost while it moves. */
   fitBeside: (node: number, option: number, other: number) => boolean
+  /** Whether no more is to be looked at. */
+  isTooMuch: () => boolean
 }
 
 interface Step {
@@ -58,7 +60,7 @@ function wayOf(placements: Placements, ends: Ends, moves: number): Step | undefi
     const next = new Map<string, Reached>()
     for (const state of reached) {
       for (const step of stepsOf(state.placement, ends, left)) take(placements, { ends, state, step, next, left })
-      if (next.size > MAX_KEPT) return undefined
+      if (next.size > MAX_KEPT || ends.isTooMuch()) return undefined
     }
     reached = next.values()
   }
