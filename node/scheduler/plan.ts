@@ -16,8 +16,8 @@ const MAX_MOVES = [8, 4, 2, 1] as const
 const MAX_EFFORT = 200_000
 /** Of this, what a whole placement takes that is looked at, in partial ones. */
 const LOOK_EFFORT = 10
-/** What the slowest layer keeps at least, in parts of what it had, until the last move of a plan is made. */
-const KEPT_MEANWHILE = 0.5
+/** What the slowest layer keeps at least with each move, in parts of what it had. */
+const KEPT = 0.5
 
 /** The first move of a plan. */
 export interface Move {
@@ -40,8 +40,7 @@ export function canPlan({ cuts }: ModelSize, nodes: readonly PlacedNode[]): bool
  * layer without a holder, or the swarm without a complete chain.
  *
  * Once the first move is made, the rest of the plan is worth `gain` times as much as the whole, and whatever is done
- * instead is worth more; or the slowest layer is faster already, and must not become as slow again as the rest of the plan
- * would have it. So nodes that all know the same do not move in circles.
+ * instead is worth more. So nodes that all know the same do not move in circles.
  */
 export function nextMove(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move | undefined {
   const planning = new Planning(size, nodes, gain)
@@ -103,7 +102,7 @@ class Planning {
     this.#ends = {
       from,
       options: options.map(({ length }) => length),
-      least: this.#slowestNow * KEPT_MEANWHILE,
+      kept: KEPT,
       fitBeside: (node, option, other) => this.#fitBeside(node, option, other),
       isTooMuch: () => this.#isTooMuch()
     }

@@ -14,8 +14,8 @@ export interface Ends {
   to: readonly number[]
   /** How many each node has. */
   options: readonly number[]
-  /** Tokens per second that the slowest layer must keep until the last move. */
-  least: number
+  /** What the slowest layer must keep with each move, in parts of what it had before it. */
+  kept: number
   /** Whether a node can serve two of its options at once, so that nothing is lost while it moves. */
   fitBeside: (node: number, option: number, other: number) => boolean
   /** Whether no more is to be looked at. */
@@ -35,6 +35,8 @@ export interface Way {
 interface Reached {
   placement: readonly number[]
   first: Step | undefined
+  /** Tokens per second of the slowest layer. */
+  rate: number
   /** Of the slowest layer where it was slowest on the way. */
   slowest: number
 }
@@ -55,7 +57,9 @@ export function shortestWay(placements: Placements, ends: Ends): Way | undefined
 
 /** The first step of a way with so many moves. */
 function wayOf(placements: Placements, ends: Ends, moves: number): Step | undefined {
-  let reached: Iterable<Reached> = [{ placement: ends.from, first: undefined, slowest: Infinity }]
+  let reached: Iterable<Reached> = [
+    { placement: ends.from, first: undefined, rate: placements.slowest(ends.from), slowest: Infinity }
+  ]
   for (let left = moves; left > 0; left--) {
     const next = new Map<string, Reached>()
     for (const state of reached) {
@@ -85,8 +89,10 @@ function take(placements: Placements, { ends, state, step, next, left }: Taken):
   if (known >= state.slowest) return
   const isKept = ends.fitBeside(node, state.placement[node] ?? 0, option)
   if (!isKept && !placements.isCompleteWithout(node, state.placement)) return
-  const slowest = left === 1 ? state.slowest : Math.min(state.slowest, placements.slowest(placement))
-  if (slowest >= ends.least && slowest > known) next.set(key, { placement, first: state.first ?? step, slowest })
+  const rate = left === 1 ? Infinity : placements.slowest(placement)
+  const slowest = Math.min(state.slowest, rate)
+  if (rate < state.rate * ends.kept || slowest <= known) return
+  next.set(key, { placement, first: state.first ?? step, rate, slowest })
 }
 
 /** The steps after which the end can still be reached in time. */
