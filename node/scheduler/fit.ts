@@ -1,6 +1,6 @@
 /** Which ranges of a model's layers fit a memory. */
 import type { LayerRange } from '../../protocol/manifest.js'
-import type { ModelSize } from './types.js'
+import type { ModelSize, PlacedNode } from './types.js'
 
 /** From each layer where a range may begin, the longest one that fits `memoryBytes`. In ascending order. */
 export function rangesThatFit(size: ModelSize, memoryBytes: number): LayerRange[] {
@@ -27,6 +27,15 @@ export function bytesOfRange(
 ): number {
   const ends = (start === 0 ? embeddingBytes : 0) + (end === layerBytes.length ? headBytes : 0)
   return layerBytes.slice(start, end).reduce((sum, bytes) => sum + bytes, ends)
+}
+
+/** Whether a node can serve both ranges while it moves. */
+export function fitBeside(
+  size: ModelSize,
+  node: LayerRange & Pick<PlacedNode, 'memoryBytes'>,
+  range: LayerRange
+): boolean {
+  return bytesOfRange(size, node) + bytesOfRange(size, range) <= (node.memoryBytes ?? 0)
 }
 
 function boundsOf({ layers, cuts }: ModelSize): number[] {

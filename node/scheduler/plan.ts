@@ -40,7 +40,7 @@ export function canPlan({ cuts }: ModelSize, nodes: readonly PlacedNode[]): bool
  * layer without a holder, or the swarm without a complete chain.
  *
  * Once the first move is made, the rest of the plan is worth `gain` times as much as the whole, and whatever is done
- * instead is worth more. So nodes that all know the same do not move in circles.
+ * instead is worth more. So nodes that all know the same do not move in circles, as long as no search is given up.
  */
 export function nextMove(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move | undefined {
   const planning = new Planning(size, nodes, gain)
@@ -212,13 +212,4 @@ function optionsOf(size: ModelSize, { start, end, memoryBytes, layersPerSecond }
     ...optionOf(range, layersPerSecond),
     bytes: bytesOfRange(size, range)
   }))
-}
-
-/** Whether a node can serve both ranges while it moves. */
-export function fitBeside(
-  size: ModelSize,
-  node: LayerRange & Pick<PlacedNode, 'memoryBytes'>,
-  range: LayerRange
-): boolean {
-  return bytesOfRange(size, node) + bytesOfRange(size, range) <= (node.memoryBytes ?? 0)
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run chaos -- --schedules 200 --seed N [--from K] [--only K] [--replay fast]`: answers over real nodes that are killed, frozen,
- * paused, drained and cut off from each other meanwhile. Says what was lost, and ends with 1 if anything was. Interrupted, it says what it has found so far.
+ * `npm run chaos -- --schedules 200 --seed N [--from K] [--only K] [--replay fast]`: answers over real nodes that are
+ * killed, frozen, paused, drained and cut off from each other meanwhile. Says what was lost, and ends with 1 if anything
+ * was. Interrupted, it says what it has found so far.
  */
 import '../../node/compat.js'
 import { parseArgs } from 'node:util'
