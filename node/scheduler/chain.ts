@@ -35,6 +35,11 @@ export function chained<T extends Link>(layers: number, links: readonly T[]): Se
   return new Set(fromStart.filter(link => ending.has(link)))
 }
 
+/** Whether there is a complete chain. */
+export function isComplete(layers: number, links: readonly Link[]): boolean {
+  return chained(layers, links).size > 0
+}
+
 /** Shards that begin at the same layer, in ascending order of it. */
 function byStart<T extends Link>(layers: number, links: readonly T[]): T[][] {
   const groups = Array.from({ length: layers }, (): T[] => [])

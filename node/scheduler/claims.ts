@@ -1,5 +1,5 @@
 /** Claims: what peers say that they are about to serve. */
-import type { PlacedShard, PlacementRequest } from './types.js'
+import type { PlacedNode, PlacedShard, PlacementRequest } from './types.js'
 
 type Claimed = Pick<PlacementRequest, 'served' | 'claims'>
 
@@ -9,7 +9,7 @@ export function afterClaims(request: Claimed): readonly PlacedShard[] {
 }
 
 /** What others serve and will go on serving. */
-export function staying({ served, claims }: Claimed): readonly PlacedShard[] {
+export function staying({ served, claims }: Claimed): readonly PlacedNode[] {
   if (claims.length === 0) return served
   const leaving = new Set(claims.map(({ peer }) => peer))
   return served.filter(({ peer }) => !leaving.has(peer))

@@ -44,7 +44,17 @@ export function slowest(rates: readonly number[]): number {
  * it. Tokens per second; 0 where a layer has none.
  */
 export function softMinimum(rates: readonly number[]): number {
-  return rates.reduce((sum, rate) => sum + rate ** -SHARPNESS, 0) ** (-1 / SHARPNESS)
+  return softMinimumOf(rates.reduce((sum, rate) => sum + weightOf(rate), 0))
+}
+
+/** What a layer of this rate adds to the sum that `softMinimumOf` takes. */
+export function weightOf(rate: number): number {
+  return rate ** -SHARPNESS
+}
+
+/** The soft minimum of layers by the sum of their weights. */
+export function softMinimumOf(weight: number): number {
+  return weight ** (-1 / SHARPNESS)
 }
 
 /** The order of two lists of numbers of equal length by their first difference. */

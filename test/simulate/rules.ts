@@ -2,8 +2,9 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { precedingClaims } from '../../node/scheduler/claims.js'
 import { choosePlacement } from '../../node/scheduler/placement.js'
-import { lookAgainAfter, lookAtHoleAfter, mayLeave, rebalance, SETTLE_SECONDS } from '../../node/scheduler/rebalance.js'
-import { chained } from '../../node/scheduler/chain.js'
+import { lookAgainAfter, lookAtHoleAfter, rebalance, SETTLE_SECONDS } from '../../node/scheduler/rebalance.js'
+import { mayLeave } from '../../node/scheduler/relocation.js'
+import { isComplete } from '../../node/scheduler/chain.js'
 import { layerRates, slowest, usableRates } from '../../node/scheduler/throughput.js'
 import type { ModelSize, PlacedShard, RebalanceRequest } from '../../node/scheduler/types.js'
 import type { Snapshot } from './directory.js'
@@ -70,7 +71,7 @@ export function flambeau(size: ModelSize, random: Random): Rule {
       mayLeave: (seen, node) => mayLeave(request(seen, node), node.claim)
     },
     throughput: shards => slowest(usableRates(size.layers, shards)),
-    hasHole: shards => chained(size.layers, shards).size === 0
+    hasHole: shards => !isComplete(size.layers, shards)
   }
 }
 

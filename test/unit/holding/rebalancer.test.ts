@@ -6,7 +6,7 @@ import { ShardLoader } from '../../../node/holding/shard-loader.js'
 import { Tasks } from '../../../node/holding/tasks.js'
 import type { LayerRange } from '../../../node/models/types.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
-import { REST_SECONDS, SETTLE_SECONDS } from '../../../node/scheduler/rebalance.js'
+import { SETTLE_SECONDS } from '../../../node/scheduler/rebalance.js'
 import type { HeldModel, NodeView } from '../../../node/swarm/types.js'
 import { LayerEngine } from '../pipeline/layer-engine.js'
 import { held, nodeView, shard } from '../pipeline/swarm-views.js'
@@ -17,6 +17,8 @@ const OTHER_HALF = { start: 4, end: 8 }
 
 let model: Models
 const running: Rebalancer[] = []
+/** For which the node has served its layers when it looks: what it can gain here pays then. */
+const SERVED_MILLISECONDS = 7_200_000
 
 beforeEach(async () => {
   model = await models()
@@ -52,7 +54,7 @@ async function node(peer: string, { halves = 1, pinned }: { halves?: number; pin
   const rebalancer = new Rebalancer({ ...parts, holdings }, { peer: () => peer, random: () => 0.5 })
   running.push(rebalancer)
   rebalancer.start()
-  vi.setSystemTime(Date.now() + REST_SECONDS * 1_000)
+  vi.setSystemTime(Date.now() + SERVED_MILLISECONDS)
   const claim = (): LayerRange | undefined => intents.of(model.id).claim
   const ranges = (): LayerRange[] => shards.list().map(({ facts }) => facts.range)
   return { engine, shards, directory, logger, holdings, rebalancer, claim, ranges }

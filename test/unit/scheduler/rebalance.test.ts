@@ -4,12 +4,15 @@ import { chained } from '../../../node/scheduler/chain.js'
 import { afterClaims, precedingClaims } from '../../../node/scheduler/claims.js'
 import { missingLayers } from '../../../node/scheduler/coverage.js'
 import { choosePlacement } from '../../../node/scheduler/placement.js'
-import { lookAgainAfter, mayLeave, rebalance, REST_SECONDS } from '../../../node/scheduler/rebalance.js'
-import { slowest, usableRates } from '../../../node/scheduler/throughput.js'
+import { lookAgainAfter, rebalance } from '../../../node/scheduler/rebalance.js'
+import { mayLeave } from '../../../node/scheduler/relocation.js'
+import { slowest, softMinimum, usableRates } from '../../../node/scheduler/throughput.js'
 import type { PlacedNode, RebalanceRequest } from '../../../node/scheduler/types.js'
 
 const LAYERS = 8
 const SIZE = { layers: LAYERS, cuts: [1, 2, 3, 4, 5, 6, 7], layerBytes: Array<number>(LAYERS).fill(10) }
+/** For which a node has served its layers, unless more is said: any move that helps at all pays. */
+const LONG_SECONDS = 1e6
 const ENDS = { embeddingBytes: 0, headBytes: 0 }
 
 /** With just enough memory for its layers, unless more is said. */
@@ -19,13 +22,20 @@ function node(peer: string, start: number, end: number, more: Partial<PlacedNode
 
 function request(own: PlacedNode, served: PlacedNode[], more: Partial<RebalanceRequest> = {}): RebalanceRequest {
   const { peer, start, end, layersPerSecond, memoryBytes = 0 } = own
-  const settled = { claims: [], servedSeconds: REST_SECONDS }
+  const settled = { claims: [], servedSeconds: LONG_SECONDS }
   return { ...SIZE, ...ENDS, peer, range: { start, end }, layersPerSecond, memoryBytes, served, ...settled, ...more }
 }
 
 function decide(own: PlacedNode, served: PlacedNode[], more: Partial<RebalanceRequest> = {}): string {
   const found = rebalance(request(own, served, more))
   return found.kind === 'stay' ? 'stay' : `${found.start}-${found.end}`
+}
+
+/** A look at so many placements takes its time. */
+const RUNS = { numRuns: 10 }
+
+function without(nodes: readonly PlacedNode[], { peer }: PlacedNode): PlacedNode[] {
+  return nodes.filter(other => other.peer !== peer)
 }
 
 describe('a node', () => {
@@ -101,6 +111,106 @@ describe('a node', () => {
   })
 })
 
+describe('a node of a larger swarm', () => {
+  const layers = 32
+  const cuts = Array.from({ length: layers - 1 }, (_, index) => index + 1)
+  const large = { layers, cuts, layerBytes: Array<number>(layers).fill(10) }
+  /** Nodes that serve each quarter. */
+  const quarters = (...counts: number[]): PlacedNode[] =>
+    counts.flatMap((count, quarter) =>
+      Array.from({ length: count }, (_, index) => node(`${quarter}-${index}`, quarter * 8, quarter * 8 + 8))
+    )
+  const own = node('own', 0, 8)
+  const decideInLarge = (served: PlacedNode[], more: Partial<RebalanceRequest> = {}): string =>
+    decide(own, served, { ...large, ...more })
+
+  it('goes where the slowest layers are', () => {
+    expect(decideInLarge(quarters(8, 6, 6, 3))).toBe('24-32')
+    expect(decideInLarge(quarters(5, 6, 6, 6))).toBe('stay')
+  })
+
+  it('moves the sooner the more that gains', () => {
+    expect(decideInLarge(quarters(8, 6, 6, 3), { servedSeconds: 600 })).toBe('24-32')
+    expect(decideInLarge(quarters(8, 6, 6, 3), { servedSeconds: 60 })).toBe('stay')
+    expect(decideInLarge(quarters(7, 6, 6, 5), { servedSeconds: 600 })).toBe('stay')
+    expect(decideInLarge(quarters(7, 6, 6, 5))).toBe('24-32')
+  })
+
+  it('does not go where somebody else is on the way to', () => {
+    const served = quarters(8, 6, 6, 3)
+    expect(decideInLarge(served, { claims: [node('0-0', 24, 32)] })).toBe('stay')
+    expect(decideInLarge(served, { claims: [node('0-0', 0, 4)] })).toBe('24-32')
+  })
+
+  it('lets another one move that helps much more, if that one may', () => {
+    const served = quarters(8, 6, 6, 3)
+    const fast = node('fast', 0, 8, { layersPerSecond: 300 })
+    expect(decideInLarge([...served, fast])).toBe('stay')
+    expect(decideInLarge([...served, { ...fast, memoryBytes: undefined }])).toBe('24-32')
+    expect(decideInLarge([...served, fast], { claims: [node('fast', 8, 16)] })).toBe('24-32')
+    // Nobody else serves the layers of this one.
+    const only = node('only', 0, 8, { layersPerSecond: 1_000 })
+    const others = [
+      ...quarters(0, 6, 6, 3),
+      node('early', 8, 16),
+      node('late', 8, 16),
+      node('last', 8, 16),
+      node('x', 8, 16)
+    ]
+    expect(decide(node('own', 8, 16), [...others, only], { ...large })).toBe('24-32')
+  })
+
+  it('leaves no layer to nobody, nor to one that does not serve it yet', () => {
+    const served = quarters(0, 9, 9, 3)
+    expect(decideInLarge(served)).toBe('stay')
+    const fast = node('new', 0, 8, { layersPerSecond: 1_000 })
+    expect(decideInLarge(served, { claims: [fast] })).toBe('stay')
+    expect(decideInLarge([...served, fast])).toBe('24-32')
+  })
+
+  it('comes to rest with all others, without a hole on the way and better than it was', () => {
+    const some = fc.array(
+      fc.record({
+        start: fc.nat(25),
+        length: fc.integer({ min: 3, max: 16 }),
+        speed: fc.integer({ min: 20, max: 500 })
+      }),
+      { minLength: 24, maxLength: 30 }
+    )
+    fc.assert(
+      fc.property(some, swarm => {
+        let nodes = swarm.map(({ start, length, speed }, index) =>
+          node(`peer-${index}`, start, Math.min(layers, start + length), {
+            layersPerSecond: speed,
+            memoryBytes: length * 10
+          })
+        )
+        fc.pre(chained(layers, nodes).size > 0)
+        const before = softMinimum(usableRates(layers, nodes))
+        let moves = 0
+        for (let moved = true; moved;) {
+          moved = false
+          for (const { peer } of nodes) {
+            const mover = nodes.find(other => other.peer === peer) ?? expect.fail('a node is gone')
+            const found = rebalance(request(mover, without(nodes, mover), large))
+            if (found.kind === 'stay') continue
+            const others = without(nodes, mover)
+            if (mover.end - mover.start + found.end - found.start > (mover.memoryBytes ?? 0) / 10)
+              expect(chained(layers, others).size).toBeGreaterThan(0)
+            nodes = [...others, { ...mover, start: found.start, end: found.end }]
+            moved = true
+            expect(++moves).toBeLessThan(200)
+          }
+        }
+        expect(chained(layers, nodes).size).toBeGreaterThan(0)
+        const after = softMinimum(usableRates(layers, nodes))
+        if (moves > 0) expect(after).toBeGreaterThan(before)
+      }),
+      RUNS
+    )
+  })
+})
+
 describe('a claim', () => {
   const claims = [node('a', 0, 4), node('c', 0, 4)]
 
@@ -143,14 +253,8 @@ const swarms = fc.array(
     }),
   { minLength: 2, maxLength: 6 }
 )
-/** A look at so many placements takes its time. */
-const RUNS = { numRuns: 10 }
 const named = (nodes: Omit<PlacedNode, 'peer'>[]): PlacedNode[] =>
   nodes.map((some, index) => ({ peer: `peer-${index}`, ...some }))
-
-function without(nodes: readonly PlacedNode[], { peer }: PlacedNode): PlacedNode[] {
-  return nodes.filter(other => other.peer !== peer)
-}
 
 describe('any swarm', () => {
   it('has no hole after a move that it had not before, nor while the node moves', () => {
