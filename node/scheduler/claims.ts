@@ -15,6 +15,12 @@ export function staying({ served, claims }: Claimed): readonly PlacedNode[] {
   return served.filter(({ peer }) => !leaving.has(peer))
 }
 
+/** Those who claim layers and serve none yet: they stay where they come to. */
+export function joiners({ served, claims }: Claimed): PlacedNode[] {
+  const serving = new Set(served.map(({ peer }) => peer))
+  return claims.filter(({ peer }) => !serving.has(peer)).map(claim => ({ ...claim, memoryBytes: undefined }))
+}
+
 /**
  * The claims that come before one of this peer's own. Those that were there when it was made do; of those that were made
  * at the same time, unknown to each other, the ones of peers whose ids come first.

@@ -1,9 +1,10 @@
 import type { LayerRange } from '../../protocol/manifest.js'
-import { isComplete } from './chain.js'
+import { joiners } from './claims.js'
 import { closingRange } from './holes.js'
 import { canPlan, nextMove } from './plan.js'
-import { everybody, servedWith } from './relocation.js'
+import { everybody, mayLeave, servedWith } from './relocation.js'
 import { moveOfOthers, ownMove } from './single-move.js'
+import { slowest, softMinimum, usableRates } from './throughput.js'
 import type { PlacedNode, Rebalance, RebalanceRequest } from './types.js'
 
 /** What a move must raise the throughput by, at least: a percent is what speeds are measured to. */
@@ -54,26 +55,33 @@ export function lookAtHoleAfter(random: number): number {
  * A swarm whose nodes neither come nor go ends up where nobody moves.
  */
 export function rebalance(request: RebalanceRequest): Rebalance {
-  const nodes = everybody(request)
-  if (!isComplete(request.layers, servedWith(request, request.range))) return moveTo(closingRange(request))
-  if (!canPlan(request, nodes)) return improved(request)
-  // Somebody is on the way already: what that makes of the swarm is waited for.
-  return request.claims.length > 0 ? { kind: 'stay' } : planned(request, nodes)
+  const { layers, claims } = request
+  const rates = usableRates(layers, servedWith(request, request.range))
+  if (slowest(rates) === 0) return moveTo(closingRange(request))
+  const joining = joiners(request)
+  const nodes = [...everybody(request), ...joining]
+  if (!canPlan(request, nodes)) return improved(request, softMinimum(rates))
+  // Somebody leaves layers for others already: what that makes of the swarm is waited for.
+  return claims.length > joining.length ? { kind: 'stay' } : planned(request, nodes)
 }
 
-function improved(request: RebalanceRequest): Rebalance {
-  const move = ownMove(request, leastGain(SINGLE_GAIN_HOURS, request))
+function improved(request: RebalanceRequest, now: number): Rebalance {
+  const move = ownMove(request, { now, least: leastGain(SINGLE_GAIN_HOURS, request) })
   if (move === undefined) return { kind: 'stay' }
   const muchBetter = 1 + (move.gain - 1) * MUCH_BETTER
-  return moveOfOthers(request, muchBetter) === undefined ? moveTo(move.range) : { kind: 'stay' }
+  return moveOfOthers(request, { now, least: muchBetter }) === undefined ? moveTo(move.range) : { kind: 'stay' }
 }
 
-/** The same plan for everybody who sees the same swarm, or one would undo what another one has begun. */
+/**
+ * The same plan for everybody who sees the same swarm, or one would undo what another one has begun.
+ *
+ * @param nodes with those who join: they count where they will serve and stay there, but nobody may leave layers to them yet
+ */
 function planned(request: RebalanceRequest, nodes: PlacedNode[]): Rebalance {
   const move = nextMove(request, nodes, { gain: LEAST_GAIN })
   if (move?.peer !== request.peer) return { kind: 'stay' }
   const least = leastGain(PLANNED_GAIN_HOURS, request) ** move.moves
-  return move.gain < least ? { kind: 'stay' } : moveTo(move.range)
+  return move.gain < least || !mayLeave(request, move.range) ? { kind: 'stay' } : moveTo(move.range)
 }
 
 function leastGain(hours: number, { servedSeconds }: RebalanceRequest): number {

@@ -10,7 +10,7 @@ const MAX_CLOSE_LOOKS = 64
 
 export interface SingleMove {
   range: LayerRange
-  /** By what it multiplies the soft minimum of the layers' rates. */
+  /** By what it multiplies the soft minimum. */
   gain: number
 }
 
@@ -22,21 +22,27 @@ interface Candidate {
   bound: number
 }
 
-/** The best move that this node can make, if one gains `least`, and loses nothing. */
-export function ownMove(request: RebalanceRequest, least: number): SingleMove | undefined {
-  return bestMove(request, [nodeAt(request, request.range)], least)
+interface Aim {
+  /** The soft minimum as it is, of the rates that complete chains can use. */
+  now: number
+  /** What a move must multiply it by, at least. */
+  least: number
+}
+
+/** The best move that this node can make, if one gains enough, and loses nothing. */
+export function ownMove(request: RebalanceRequest, aim: Aim): SingleMove | undefined {
+  return bestMove(request, [nodeAt(request, request.range)], aim)
 }
 
 /** The same of the others: of those who may move and have not claimed other layers already. */
-export function moveOfOthers(request: RebalanceRequest, least: number): SingleMove | undefined {
-  return bestMove(request, staying(request), least)
+export function moveOfOthers(request: RebalanceRequest, aim: Aim): SingleMove | undefined {
+  return bestMove(request, staying(request), aim)
 }
 
-function bestMove(request: RebalanceRequest, movers: readonly PlacedNode[], least: number): SingleMove | undefined {
+function bestMove(request: RebalanceRequest, movers: readonly PlacedNode[], aim: Aim): SingleMove | undefined {
   const { layers } = request
-  const served = servedWith(request, request.range)
-  const now = softMinimum(usableRates(layers, served))
-  const rates = layerRates(layers, served)
+  const { now, least } = aim
+  const rates = layerRates(layers, servedWith(request, request.range))
   const candidates = movers
     .flatMap(mover => candidatesOf(request, mover, rates))
     .filter(({ bound }) => bound >= now * least)

@@ -83,9 +83,22 @@ describe('a node', () => {
     expect(decide(node('b', 0, 4), [node('a', 0, 4)], { servedSeconds: 0 })).toBe('4-8')
   })
 
-  it('waits while somebody is on the way', () => {
+  it('waits while another one goes elsewhere', () => {
     const served = [node('a', 0, 4, { layersPerSecond: 400 }), node('c', 4, 8, { layersPerSecond: 40 })]
-    expect(decide(node('b', 0, 4), served, { claims: [node('d', 0, 2)] })).toBe('stay')
+    expect(decide(node('b', 0, 4), served, { claims: [node('c', 4, 6)] })).toBe('stay')
+  })
+
+  it('does not wait for those who join, and counts them where they will serve', () => {
+    const served = [node('a', 0, 4, { layersPerSecond: 400 }), node('c', 4, 8, { layersPerSecond: 40 })]
+    expect(decide(node('b', 0, 4), served, { claims: [node('d', 0, 2, { layersPerSecond: 1 })] })).toBe('4-8')
+    expect(decide(node('b', 0, 4), served, { claims: [node('d', 4, 8, { layersPerSecond: 1_000 })] })).toBe('stay')
+  })
+
+  it('does not leave its layers to one who joins', () => {
+    const slow = [node('c', 4, 8, { layersPerSecond: 1 })]
+    const claims = [node('d', 0, 4, { layersPerSecond: 1_000 })]
+    expect(decide(node('b', 0, 4), [...slow, ...claims])).toBe('4-8')
+    expect(decide(node('b', 0, 4), slow, { claims })).toBe('stay')
   })
 
   it('with room for both ranges needs nobody else for the layers that it leaves and keeps', () => {
