@@ -50,7 +50,7 @@ export function lookAtHoleAfter(random: number): number {
  *
  * - when a layer of `range`, or a complete chain, would be lost, at the end or meanwhile, with only those counted who
  *   stay where they are;
- * - to layers that somebody else has claimed.
+ * - to layers that somebody else has claimed, unless a plan wants both there: it counts those who join.
  *
  * A swarm whose nodes neither come nor go ends up where nobody moves.
  */
@@ -65,6 +65,7 @@ export function rebalance(request: RebalanceRequest): Rebalance {
   return claims.length > joining.length ? { kind: 'stay' } : planned(request, nodes)
 }
 
+/** In a larger swarm: about the best move of all, or none. */
 function improved(request: RebalanceRequest, now: number): Rebalance {
   const move = ownMove(request, { now, least: leastGain(SINGLE_GAIN_HOURS, request) })
   if (move === undefined) return { kind: 'stay' }
