@@ -38,6 +38,34 @@ function without(nodes: readonly PlacedNode[], { peer }: PlacedNode): PlacedNode
   return nodes.filter(other => other.peer !== peer)
 }
 
+interface Settling {
+  more?: Partial<RebalanceRequest>
+  /** Fewer moves than this. */
+  most: number
+  onMove?: (mover: PlacedNode, to: PlacedNode, others: PlacedNode[]) => void
+}
+
+/** Everybody looks in turn until nobody moves any more. */
+function settle(nodes: PlacedNode[], { more, most, onMove }: Settling): { nodes: PlacedNode[]; moves: number } {
+  let now = nodes
+  let moves = 0
+  for (let moved = true; moved;) {
+    moved = false
+    for (const { peer } of nodes) {
+      const mover = now.find(other => other.peer === peer) ?? expect.fail('a node is gone')
+      const others = without(now, mover)
+      const found = rebalance(request(mover, others, more))
+      if (found.kind === 'stay') continue
+      const to = { ...mover, start: found.start, end: found.end }
+      onMove?.(mover, to, others)
+      now = now.map(other => (other === mover ? to : other))
+      moved = true
+      expect(++moves).toBeLessThan(most)
+    }
+  }
+  return { nodes: now, moves }
+}
+
 describe('a node', () => {
   it('that holds what another one holds too closes a hole', () => {
     expect(decide(node('b', 0, 4), [node('a', 0, 4)])).toBe('4-8')
@@ -192,7 +220,7 @@ describe('a node of a larger swarm', () => {
     )
     fc.assert(
       fc.property(some, swarm => {
-        let nodes = swarm.map(({ start, length, speed }, index) =>
+        const nodes = swarm.map(({ start, length, speed }, index) =>
           node(`peer-${index}`, start, Math.min(layers, start + length), {
             layersPerSecond: speed,
             memoryBytes: length * 10
@@ -200,24 +228,17 @@ describe('a node of a larger swarm', () => {
         )
         fc.pre(chained(layers, nodes).size > 0)
         const before = softMinimum(usableRates(layers, nodes))
-        let moves = 0
-        for (let moved = true; moved;) {
-          moved = false
-          for (const { peer } of nodes) {
-            const mover = nodes.find(other => other.peer === peer) ?? expect.fail('a node is gone')
-            const found = rebalance(request(mover, without(nodes, mover), large))
-            if (found.kind === 'stay') continue
-            const others = without(nodes, mover)
-            if (mover.end - mover.start + found.end - found.start > (mover.memoryBytes ?? 0) / 10)
+        const rest = settle(nodes, {
+          more: large,
+          most: 200,
+          onMove: (mover, to, others) => {
+            if (mover.end - mover.start + to.end - to.start > (mover.memoryBytes ?? 0) / 10)
               expect(chained(layers, others).size).toBeGreaterThan(0)
-            nodes = [...others, { ...mover, start: found.start, end: found.end }]
-            moved = true
-            expect(++moves).toBeLessThan(200)
           }
-        }
-        expect(chained(layers, nodes).size).toBeGreaterThan(0)
-        const after = softMinimum(usableRates(layers, nodes))
-        if (moves > 0) expect(after).toBeGreaterThan(before)
+        })
+        expect(chained(layers, rest.nodes).size).toBeGreaterThan(0)
+        const after = softMinimum(usableRates(layers, rest.nodes))
+        if (rest.moves > 0) expect(after).toBeGreaterThan(before)
       }),
       RUNS
     )
@@ -319,22 +340,11 @@ describe('any swarm', () => {
   it('comes to rest when nobody comes or goes, better than it was', () => {
     fc.assert(
       fc.property(swarms, some => {
-        let nodes = named(some)
+        const nodes = named(some)
         const before = slowest(usableRates(LAYERS, nodes))
-        let moves = 0
-        for (let moved = true; moved;) {
-          moved = false
-          for (const { peer } of nodes) {
-            const own = nodes.find(other => other.peer === peer) ?? expect.fail('a node is gone')
-            const found = rebalance(request(own, without(nodes, own)))
-            if (found.kind === 'stay') continue
-            nodes = nodes.map(other => (other === own ? { ...own, start: found.start, end: found.end } : other))
-            moved = true
-            expect(++moves).toBeLessThan(50)
-          }
-        }
-        const after = slowest(usableRates(LAYERS, nodes))
-        if (moves > 0 && before > 0) expect(after).toBeGreaterThan(before)
+        const rest = settle(nodes, { most: 50 })
+        const after = slowest(usableRates(LAYERS, rest.nodes))
+        if (rest.moves > 0 && before > 0) expect(after).toBeGreaterThan(before)
         else expect(after).toBeGreaterThanOrEqual(before)
       }),
       RUNS
