@@ -12,6 +12,13 @@ export const HELLO_WAIT_MILLISECONDS = 2_000
 
 type Waiter = (error: SwarmError | undefined) => void
 
+interface GateParts {
+  now: () => number
+  isBanned?: (peer: string) => boolean
+  /** Whether a peer has as many connections as one peer may. */
+  isFull?: (peer: string) => boolean
+}
+
 interface Refusal {
   error: SwarmError
   until: number
@@ -21,13 +28,15 @@ interface Refusal {
 export class Gate {
   readonly #now: () => number
   readonly #isBanned: (peer: string) => boolean
+  readonly #isFull: (peer: string) => boolean
   readonly #members = new Set<string>()
   readonly #refused = new Map<string, Refusal>()
   readonly #waiting = new Map<string, Set<Waiter>>()
 
-  constructor({ now, isBanned = () => false }: { now: () => number; isBanned?: (peer: string) => boolean }) {
+  constructor({ now, isBanned = () => false, isFull = () => false }: GateParts) {
     this.#now = now
     this.#isBanned = isBanned
+    this.#isFull = isFull
   }
 
   isMember(peer: string): boolean {
@@ -89,12 +98,12 @@ export class Gate {
     return undefined
   }
 
-  /** For libp2p: refused and banned peers stay out; circuits are for members, at both ends. */
+  /** For libp2p: refused, banned and further connections of full peers stay out; circuits are for members, at both ends. */
   connectionGater(): ConnectionGater {
     const refused = (peer: PeerId): boolean => this.refusal(peer.toString()) !== undefined
     return {
       denyDialPeer: refused,
-      denyInboundEncryptedConnection: refused,
+      denyInboundEncryptedConnection: peer => refused(peer) || this.#isFull(peer.toString()),
       denyOutboundEncryptedConnection: refused,
       // Who dials through a relay asks for the circuit together with its hello.
       denyInboundRelayReservation: source => this.#stranger(source),

@@ -20,6 +20,11 @@ export class Links {
     return open.find(connection => !isRelayed(connection)) ?? open[0]
   }
 
+  /** Connections with a peer, whoever dialled and in whatever state. */
+  count(peer: string): number {
+    return this.#libp2p()?.getConnections(peerIdFromString(peer)).length ?? 0
+  }
+
   path(peer: string): LinkPath {
     const connection = this.best(peer)
     if (connection === undefined) return 'unconnected'

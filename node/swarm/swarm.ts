@@ -27,7 +27,7 @@ import { RelayClient } from './relay-client.js'
 import { RoundTrips } from './round-trips.js'
 import { resolveSettings, type ResolvedSwarmSettings, type SwarmSettings } from './settings.js'
 import { StatusExchange } from './status.js'
-import type { Service } from '../trust/constants.js'
+import { MAX_CONNECTIONS_OF_PEER, type Service } from '../trust/constants.js'
 import type { StreamHandler } from './wire.js'
 import type { Announcement, StreamHandlerOptions, Swarm } from './types.js'
 
@@ -98,7 +98,7 @@ export class SwarmNode implements Swarm {
     const roundTrips = new RoundTrips()
     this.#links = new Links(() => this.#network?.libp2p)
     const isBanned = (peer: string): boolean => trust.isBanned(peer)
-    this.#gate = new Gate({ now, isBanned })
+    this.#gate = new Gate({ now, isBanned, isFull: peer => this.#isFull(peer) })
     const isKept = (peer: string): boolean => peer === this.peer || this.#gate.isMember(peer)
     this.#book = new RecordBook({ now, onChange: news => this.#onRecord(news), isKept }, { swarm })
     this.#dht = new SwarmDht({ dht: () => this.#started().libp2p.services.dht, logger }, { swarm })
@@ -356,6 +356,12 @@ export class SwarmNode implements Swarm {
     const connections = this.#network?.libp2p.getConnections() ?? []
     for (const connection of connections) if (connection.remotePeer.toString() === peer) connection.abort(error)
     this.directory.changed()
+  }
+
+  #isFull(peer: string): boolean {
+    if (this.#links.count(peer) < MAX_CONNECTIONS_OF_PEER) return false
+    this.#trust.refuse('TOO_MANY', peer)
+    return true
   }
 
   readonly #onConnection = (): void => this.directory.changed()

@@ -36,6 +36,12 @@ export const SERVICE_LIMITS = {
  */
 export const MAX_STREAMS_OF_CONNECTION = 1_280
 
+/**
+ * Connections that a peer may have here before more of its own are refused, a fifth of all that a node has: each command
+ * without a node is one, with the identity of its home.
+ */
+export const MAX_CONNECTIONS_OF_PEER = 64
+
 /** A protocol of this node that peers use. */
 export type Service = keyof typeof SERVICE_LIMITS
 

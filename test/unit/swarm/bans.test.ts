@@ -1,4 +1,6 @@
+import type { Connection } from '@libp2p/interface'
 import { RecordEnvelope } from '@libp2p/peer-record'
+import { multiaddr } from '@multiformats/multiaddr'
 import { describe, expect, it, vi } from 'vitest'
 import { encodeHello } from '../../../protocol/hello.js'
 import { HELLO_PROTOCOL, STATUS_PROTOCOL } from '../../../protocol/ids.js'
@@ -9,9 +11,9 @@ import { sealRecord } from '../../../node/swarm/record.js'
 import type { SwarmNode } from '../../../node/swarm/swarm.js'
 import { request } from '../../../node/swarm/wire.js'
 import { createIdentity } from '../../../node/swarm/identity.js'
-import { BAN_MS, HELLO_LIMITS } from '../../../node/trust/constants.js'
+import { BAN_MS, HELLO_LIMITS, MAX_CONNECTIONS_OF_PEER } from '../../../node/trust/constants.js'
 import { Trust } from '../../../node/trust/trust.js'
-import { announcement, startNode } from './nodes.js'
+import { announcement, startLibp2p, startNode } from './nodes.js'
 
 /** A node with a trust of its own, and a member that is connected to it. */
 async function bench() {
@@ -109,5 +111,38 @@ describe('the hello', () => {
     await expect(say()).rejects.toThrow()
     expect(trust.refused).toEqual({ TOO_MANY: 1 })
     expect(trust.isBanned(peer.peer)).toBe(false)
+  })
+})
+
+describe('a peer with many connections', () => {
+  it('is refused further ones, and nobody else is', async () => {
+    const trust = new Trust()
+    const membership = createMembership('test')
+    const server = await startNode(membership, { trust })
+    const address = multiaddr(server.addresses()[0] ?? '')
+    const peer = await startLibp2p({ hello: { swarm: membership.id } })
+    // Of one host a node takes only so many a second: then again.
+    const connect = () => vi.waitFor(() => peer.dial(address, { force: true }), { timeout: 10_000, interval: 200 })
+    const connections: Connection[] = []
+    while (connections.length < MAX_CONNECTIONS_OF_PEER) connections.push(await connect())
+    expect(trust.refused).toEqual({})
+    await vi.waitFor(
+      async () => {
+        await peer.dial(address, { force: true }).catch(() => undefined)
+        expect(trust.refused).toEqual({ TOO_MANY: 1 })
+      },
+      { timeout: 10_000, interval: 200 }
+    )
+    expect(connections.every(({ status }) => status === 'open')).toBe(true)
+    const other = await startNode(membership, { bootstrap: server.addresses() })
+    await other.connect(server.peer)
+    await connections[0]?.close()
+    await vi.waitFor(
+      async () => {
+        const connection = await peer.dial(address, { force: true })
+        await connection.newStream(HELLO_PROTOCOL)
+      },
+      { timeout: 10_000, interval: 200 }
+    )
   })
 })

@@ -1,10 +1,14 @@
 import { afterEach } from 'vitest'
 import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
-import type { LogSink } from '../../../node/swarm/libp2p-logger.js'
+import { Gate } from '../../../node/swarm/gate.js'
+import { Hello, type HelloSettings } from '../../../node/swarm/hello.js'
+import { libp2pLogger, type LogSink } from '../../../node/swarm/libp2p-logger.js'
+import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
 import { createMembership, type Membership } from '../../../node/swarm/membership.js'
 import { SwarmNode, type SwarmSettings } from '../../../node/swarm/swarm.js'
 import { Trust } from '../../../node/trust/trust.js'
 import type { Announcement } from '../../../node/swarm/types.js'
+import { SWARM } from './records.js'
 
 export const silent: LogSink = { debug: () => undefined, trace: () => undefined, isLevelEnabled: () => false }
 
@@ -15,7 +19,7 @@ export const loud: LogSink = {
   isLevelEnabled: level => level === 'debug'
 }
 
-const started: SwarmNode[] = []
+const started: { stop: () => Promise<void> }[] = []
 
 afterEach(async () => {
   await Promise.all(started.splice(0).map(node => node.stop()))
@@ -26,6 +30,11 @@ export interface NodeOptions extends Partial<SwarmSettings> {
   logger?: LogSink
   now?: () => number
   trust?: Trust
+}
+
+export interface Libp2pOptions {
+  listen?: string[]
+  hello?: Omit<HelloSettings, 'agent'>
 }
 
 /** A node on 127.0.0.1, any port, stopped after the test; not started. */
@@ -45,6 +54,27 @@ export async function startNode(membership: Membership, options: NodeOptions = {
   const node = await createNode(membership, options)
   await node.start()
   return node
+}
+
+/**
+ * What a node has below everything that it is: libp2p alone, for what no node does. Stopped after the test.
+ *
+ * @param options.hello - whether it says and takes hellos, and how
+ */
+export async function startLibp2p({ listen = [], hello }: Libp2pOptions = {}): Promise<SwarmLibp2p> {
+  const { privateKey } = await createIdentity()
+  const libp2p = await createSwarmLibp2p({
+    ...{ swarm: SWARM, key: undefined, privateKey, agent: 'test/1.0.0', listen, announce: [], mdns: false },
+    ...{ upnp: false, relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
+    ...{ guard: handler => handler, logger: libp2pLogger(silent) }
+  })
+  started.push({ stop: async () => libp2p.stop() })
+  if (hello !== undefined) {
+    const parts = { libp2p, gate: new Gate({ now: Date.now }), trust: new Trust(), logger: silent }
+    await new Hello({ ...parts, onMember: () => undefined }, { agent: 'test/1.0.0', ...hello }).start()
+  }
+  await libp2p.start()
+  return libp2p
 }
 
 /** `count` nodes that join through the first one. */

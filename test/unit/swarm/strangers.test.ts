@@ -1,14 +1,8 @@
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Trust } from '../../../node/trust/trust.js'
-import { Gate } from '../../../node/swarm/gate.js'
-import { Hello } from '../../../node/swarm/hello.js'
-import { createIdentity } from '../../../node/swarm/identity.js'
-import { libp2pLogger } from '../../../node/swarm/libp2p-logger.js'
-import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
 import { Strangers, type StrangerConnection } from '../../../node/swarm/strangers.js'
-import { silent } from './nodes.js'
+import { startLibp2p } from './nodes.js'
 import { SWARM } from './records.js'
 
 const PEERS = [
@@ -67,34 +61,12 @@ describe('Strangers', () => {
 })
 
 describe('Hello', () => {
-  const started: SwarmLibp2p[] = []
-
-  afterEach(async () => {
-    for (const libp2p of started.splice(0)) await libp2p.stop()
-  })
-
-  async function start(listen: string[], swarm?: string): Promise<SwarmLibp2p> {
-    const { privateKey } = await createIdentity()
-    const libp2p = await createSwarmLibp2p({
-      ...{ swarm: SWARM, key: undefined, privateKey, agent: 'test/1.0.0', listen, announce: [], mdns: false },
-      ...{ upnp: false, relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
-      ...{ guard: handler => handler, logger: libp2pLogger(silent) }
-    })
-    started.push(libp2p)
-    if (swarm !== undefined) {
-      const gate = new Gate({ now: Date.now })
-      const parts = { libp2p, gate, trust: new Trust(), logger: silent, onMember: () => undefined }
-      await new Hello(parts, { swarm, agent: 'test/1.0.0', strangers: { milliseconds: 500 } }).start()
-    }
-    await libp2p.start()
-    return libp2p
-  }
-
   it('closes the connection of a peer that dials and says nothing, and keeps that of a member', async () => {
-    const server = await start(['/ip4/127.0.0.1/tcp/0'], SWARM)
+    const strangers = { milliseconds: 500 }
+    const server = await startLibp2p({ listen: ['/ip4/127.0.0.1/tcp/0'], hello: { swarm: SWARM, strangers } })
     const address = multiaddr(String(server.getMultiaddrs()[0]))
-    const mute = await start([])
-    const member = await start([], SWARM)
+    const mute = await startLibp2p()
+    const member = await startLibp2p({ hello: { swarm: SWARM, strangers } })
     const [silentConnection, connection] = [await mute.dial(address), await member.dial(address)]
     const again = await member.dial(address, { force: true })
     await vi.waitFor(() => expect(silentConnection.status).not.toBe('open'), 5_000)
