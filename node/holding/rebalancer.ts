@@ -17,6 +17,7 @@ import { HoleWatch } from './hole-watch.js'
 import type { Holdings } from './holdings.js'
 import type { Intents } from './intents.js'
 import type { MemoryBudget } from './memory-budget.js'
+import { Patience } from './patience.js'
 import type { ShardLoader, SizedModel } from './shard-loader.js'
 
 /** A node that may not leave its old layers yet, or has sessions on them, asks again after so long ... */
@@ -50,8 +51,7 @@ export interface RebalancerSettings {
 export class Rebalancer {
   readonly #parts: RebalancerParts
   readonly #settings: RebalancerSettings
-  /** When a shard was first seen to be served, milliseconds. */
-  readonly #since = new WeakMap<ServedShard, number>()
+  readonly #seen = new WeakMap<ServedShard, Seen>()
   readonly #stopped = new AbortController()
   readonly #holes: HoleWatch
   /** Layers have lost their last holder since the last look: they are not left alone until the next one would come. */
@@ -104,7 +104,13 @@ export class Rebalancer {
   }
 
   readonly #notice = (): void => {
-    for (const shard of this.#parts.shards.list()) if (!this.#since.has(shard)) this.#since.set(shard, Date.now())
+    for (const shard of this.#parts.shards.list()) this.#seenOf(shard)
+  }
+
+  #seenOf(shard: ServedShard): Seen {
+    const seen = this.#seen.get(shard) ?? { since: Date.now(), patience: new Patience({ now: Date.now }) }
+    this.#seen.set(shard, seen)
+    return seen
   }
 
   /** In place of a look that was to come. */
@@ -127,7 +133,10 @@ export class Rebalancer {
     const sized = await loader.describe(manifest, { signal: this.#stopped.signal })
     const request = this.#request(sized, shard)
     const move = rebalance(request)
-    if (move.kind === 'stay') return
+    if (move.kind === 'stay') {
+      if (move.awaits !== undefined) this.#seenOf(shard).patience.await(move.awaits)
+      return
+    }
     const to = { start: move.start, end: move.end }
     using _claim = intents.claim(manifest, to)
     const older = new Set(request.claims.map(({ peer }) => peer))
@@ -201,17 +210,20 @@ export class Rebalancer {
   #request({ model, size }: SizedModel, shard: ServedShard): RebalanceRequest {
     const { directory, holdings, memory } = this.#parts
     const others = holdings.usedBytes - (holdings.usedBytesOf.get(model.id) ?? 0)
+    const { since, patience } = this.#seenOf(shard)
+    const request = placementRequest({
+      model,
+      footprint: size,
+      memoryBytes: memory.bytes - others,
+      nodes: directory.nodes(),
+      layersPerSecond: shard.secondsPerLayer > 0 ? 1 / shard.secondsPerLayer : undefined
+    })
     return {
-      ...placementRequest({
-        model,
-        footprint: size,
-        memoryBytes: memory.bytes - others,
-        nodes: directory.nodes(),
-        layersPerSecond: shard.secondsPerLayer > 0 ? 1 / shard.secondsPerLayer : undefined
-      }),
+      ...request,
+      served: patience.judged(request.served),
       peer: this.#settings.peer(),
       range: shard.facts.range,
-      servedSeconds: (Date.now() - (this.#since.get(shard) ?? Date.now())) / 1_000
+      servedSeconds: (Date.now() - since) / 1_000
     }
   }
 
@@ -230,6 +242,13 @@ export class Rebalancer {
       clearTimeout(timer)
     }
   }
+}
+
+interface Seen {
+  /** When it was first seen to be served, milliseconds. */
+  since: number
+  /** With those whose moves should come before one from these layers. */
+  patience: Patience
 }
 
 interface Moving {

@@ -1,7 +1,7 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { joiners } from './claims.js'
 import { closingRange } from './holes.js'
-import { canPlan, type Move, nextMove } from './plan.js'
+import { canPlan, nextMove } from './plan.js'
 import { everybody, mayLeave, servedWith } from './relocation.js'
 import { moveOfOthers, ownMove } from './single-move.js'
 import { slowest, softMinimum, usableRates } from './throughput.js'
@@ -20,10 +20,6 @@ const PLANNED_GAIN_HOURS = 0.15
 const SINGLE_GAIN_HOURS = 0.02
 /** A node does not move while the move of another one would gain so many times as much. */
 const MUCH_BETTER = 1.25
-/** Who has served its layers for so long waits for nobody's move any more: whoever has not moved by then cannot, or will not. */
-const PATIENCE_SECONDS = 24 * 3_600
-/** Of a plan's movers it gives up so many, at most: each is a search more. */
-const MAX_GIVEN_UP = 4
 
 /** Looks of one node at its place come this often, seconds on average: about as often as a small swarm's nodes come and go. */
 const LOOK_SECONDS = 300
@@ -50,7 +46,7 @@ export function lookAtHoleAfter(random: number): number {
 /**
  * Whether a node that serves `range` should serve other layers instead. Where there is a hole: those that close most of
  * it. Else in a small swarm, what `plan.ts` says; in a larger one, those that help the slowest layers most, where that
- * gains enough and nobody else's move gains much more. For the moves of others a day is waited. Never
+ * gains enough and nobody else's move gains much more. Never
  *
  * - when a layer of `range`, or a complete chain, would be lost, at the end or meanwhile, with only those counted who
  *   stay where they are;
@@ -73,9 +69,9 @@ export function rebalance(request: RebalanceRequest): Rebalance {
 function improved(request: RebalanceRequest, now: number): Rebalance {
   const move = ownMove(request, { now, least: leastGain(SINGLE_GAIN_HOURS, request) })
   if (move === undefined) return { kind: 'stay' }
-  if (isImpatient(request)) return moveTo(move.range)
   const muchBetter = 1 + (move.gain - 1) * MUCH_BETTER
-  return moveOfOthers(request, { now, least: muchBetter }) === undefined ? moveTo(move.range) : { kind: 'stay' }
+  const first = moveOfOthers(request, { now, least: muchBetter })
+  return first === undefined ? moveTo(move.range) : { kind: 'stay', awaits: first.mover }
 }
 
 /**
@@ -84,26 +80,10 @@ function improved(request: RebalanceRequest, now: number): Rebalance {
  * @param nodes with those who join: they count where they will serve and stay there, but nobody may leave layers to them yet
  */
 function planned(request: RebalanceRequest, nodes: PlacedNode[]): Rebalance {
-  const move = plannedMove(request, nodes)
-  if (move?.peer !== request.peer) return { kind: 'stay' }
+  const move = nextMove(request, nodes, { gain: LEAST_GAIN })
+  if (move?.peer !== request.peer) return { kind: 'stay', awaits: nodes.find(({ peer }) => peer === move?.peer) }
   const least = leastGain(PLANNED_GAIN_HOURS, request) ** move.moves
   return move.gain < least || !mayLeave(request, move.range) ? { kind: 'stay' } : moveTo(move.range)
-}
-
-/** An impatient node plans without those whom it has waited for. */
-function plannedMove(request: RebalanceRequest, nodes: PlacedNode[]): Move | undefined {
-  let move = nextMove(request, nodes, { gain: LEAST_GAIN })
-  const givenUp = new Set<string>()
-  while (isImpatient(request) && move !== undefined && move.peer !== request.peer && givenUp.size < MAX_GIVEN_UP) {
-    givenUp.add(move.peer)
-    const others = nodes.map(node => (givenUp.has(node.peer) ? { ...node, memoryBytes: undefined } : node))
-    move = nextMove(request, others, { gain: LEAST_GAIN })
-  }
-  return move
-}
-
-function isImpatient({ servedSeconds }: RebalanceRequest): boolean {
-  return servedSeconds >= PATIENCE_SECONDS
 }
 
 function leastGain(hours: number, { servedSeconds }: RebalanceRequest): number {

@@ -9,6 +9,7 @@ import type { PlacedNode, RebalanceRequest } from './types.js'
 const MAX_CLOSE_LOOKS = 64
 
 export interface SingleMove {
+  mover: PlacedNode
   range: LayerRange
   /** By what it multiplies the soft minimum. */
   gain: number
@@ -52,7 +53,7 @@ function bestMove(request: RebalanceRequest, movers: readonly PlacedNode[], aim:
     if (best !== undefined && bound <= best.gain * now) break
     const view = viewOf(request, mover)
     const gain = softMinimum(usableRates(layers, servedWith(view, range))) / now
-    if (gain >= Math.max(least, best?.gain ?? 0) && mayLeave(view, range)) best = { range, gain }
+    if (gain >= Math.max(least, best?.gain ?? 0) && mayLeave(view, range)) best = { mover, range, gain }
   }
   return best
 }

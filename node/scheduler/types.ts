@@ -118,7 +118,9 @@ export interface RebalanceRequest extends PlacementRequest {
   servedSeconds: number
 }
 
-export type Rebalance = { kind: 'stay' } | { kind: 'move'; start: number; end: number }
+export type Rebalance =
+  /** `awaits`: whose move should come first. */
+  { kind: 'stay'; awaits?: PlacedNode | undefined } | { kind: 'move'; start: number; end: number }
 
 export type Placement =
   | { kind: 'range'; start: number; end: number }

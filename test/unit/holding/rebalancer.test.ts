@@ -19,6 +19,7 @@ let model: Models
 const running: Rebalancer[] = []
 /** For which the node has served its layers when it looks: what it can gain here pays then. */
 const SERVED_MILLISECONDS = 7_200_000
+const HOUR = 3_600_000
 
 beforeEach(async () => {
   model = await models()
@@ -162,6 +163,21 @@ describe('Rebalancer', () => {
     await look(here)
     expect([here.ranges(), here.claim()]).toEqual([[HALF], undefined])
     expect(here.logger.warn.mock.lastCall?.[0]).toMatchObject({ reason: 'nobody has the pieces' })
+  })
+
+  it('lets another one move first that the plan wants to, and moves itself where that one does not for a day', async () => {
+    const here = await node('b')
+    const other = holder('a', [HALF])
+    other.record.hardware.memoryBytes = here.holdings.usedBytes * 1.3
+    const slow = holder('c', [], { shards: [shard(4, 8, { secondsPerLayer: 0.01 })] })
+    here.directory.views = [other, slow]
+    await look(here)
+    vi.setSystemTime(Date.now() + 23 * HOUR)
+    await look(here)
+    expect(here.ranges()).toEqual([HALF])
+    vi.setSystemTime(Date.now() + HOUR)
+    await look(here)
+    expect(here.ranges()).toEqual([OTHER_HALF])
   })
 
   it('looks soon where layers have lost their last holder', async () => {
