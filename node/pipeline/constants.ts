@@ -31,7 +31,7 @@ export const SWEEP_MS = 10_000
  * An origin that has waited so long for a step, or half of `SILENT_STEPS` times as long as steps take where that is more,
  * asks every stage whether it lives ...
  */
-export const SUSPECT_MS = 1_000
+export const SUSPECT_MS = 500
 /** ... and a stage that does not answer within this, or the other half, is lost. */
 export const ALIVE_MS = 2_000
 /** Silence for as long as so many steps take says something. */
