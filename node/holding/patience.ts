@@ -24,7 +24,8 @@ export class Patience {
     return served.map(node => ((this.#since.get(keyOf(node)) ?? Infinity) <= earliest ? staying(node) : node))
   }
 
-  await(node: PlacedNode): void {
+  /** Its move should come first. Told with each look that finds so; the first time counts. */
+  waitFor(node: PlacedNode): void {
     const key = keyOf(node)
     if (!this.#since.has(key)) this.#since.set(key, this.#now())
   }

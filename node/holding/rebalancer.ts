@@ -134,7 +134,7 @@ export class Rebalancer {
     const request = this.#request(sized, shard)
     const move = rebalance(request)
     if (move.kind === 'stay') {
-      if (move.awaits !== undefined) this.#seenOf(shard).patience.await(move.awaits)
+      if (move.awaits !== undefined) this.#seenOf(shard).patience.waitFor(move.awaits)
       return
     }
     const to = { start: move.start, end: move.end }

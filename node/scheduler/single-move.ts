@@ -9,6 +9,7 @@ import type { PlacedNode, RebalanceRequest } from './types.js'
 const MAX_CLOSE_LOOKS = 64
 
 export interface SingleMove {
+  /** With the layers that it leaves. */
   mover: PlacedNode
   range: LayerRange
   /** By what it multiplies the soft minimum. */

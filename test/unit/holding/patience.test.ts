@@ -10,10 +10,10 @@ it('who is awaited for a day counts as staying, until it serves something else',
   const clock = { now: 0 }
   const patience = new Patience({ now: () => clock.now })
   const [due, other] = [node('due'), node('other')]
-  patience.await(due)
+  patience.waitFor(due)
   clock.now = 12 * HOUR
-  patience.await(due)
-  patience.await(other)
+  patience.waitFor(due)
+  patience.waitFor(other)
   clock.now = 24 * HOUR - 1
   expect(patience.judged([due, other])).toEqual([due, other])
   clock.now = 24 * HOUR
