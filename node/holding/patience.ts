@@ -1,40 +1,82 @@
-import type { PlacedNode } from '../scheduler/types.js'
+import type { LayerRange } from '../models/types.js'
+import { missingLayers } from '../scheduler/coverage.js'
+import type { PlacedNode, PlacementRequest } from '../scheduler/types.js'
 
+const HOUR = 3_600_000
 /** Longer than any node waits until a move that is due pays for it: 15 hours, for one percent (`scheduler/rebalance.ts`). */
-const PATIENCE_MILLISECONDS = 24 * 3_600_000
+const PATIENCE_MILLISECONDS = 24 * HOUR
+/** Layers that nobody serves are not left for longer to somebody who claims them. */
+const HOLE_PATIENCE_MILLISECONDS = HOUR
+
+type Others = Pick<PlacementRequest, 'layers' | 'served' | 'claims'>
 
 /**
- * For whose moves this node waits, and since when. Who is awaited for a day and does not move cannot, for its disk is full
- * or its network too slow, or does not mean to; it then counts as staying where it is, until it serves something else.
+ * For whom this node waits, and how long it has in all: for those whose moves are due, and for those that claim layers and
+ * do not serve them yet. Who keeps it waiting for a day cannot move, for its disk is full or its network too slow, or does
+ * not mean to; it then counts as staying where it is, and its claim for nothing, until it serves something else.
  */
 export class Patience {
   readonly #now: () => number
-  /** By what is served by whom, milliseconds. */
-  readonly #since = new Map<string, number>()
+  /** By peer. */
+  readonly #waits = new Map<string, Wait>()
 
   constructor({ now }: { now: () => number }) {
     this.#now = now
   }
 
-  /** What others serve, as this node counts on them. */
-  judged(served: readonly PlacedNode[]): PlacedNode[] {
-    const known = new Set(served.map(keyOf))
-    for (const key of this.#since.keys()) if (!known.has(key)) this.#since.delete(key)
-    const earliest = this.#now() - PATIENCE_MILLISECONDS
-    return served.map(node => ((this.#since.get(keyOf(node)) ?? Infinity) <= earliest ? staying(node) : node))
+  /** What others serve and claim, as this node counts on them that serves `range`. */
+  judged<T extends Others>(others: T, range: LayerRange): T {
+    this.#forget(others)
+    const missing = missingLayers(others.layers, [...others.served, range])
+    const claims = others.claims.filter(claim => {
+      const isOfHole = missing.some(({ start, end }) => start < claim.end && claim.start < end)
+      return this.#waited(claim.peer) < (isOfHole ? HOLE_PATIENCE_MILLISECONDS : PATIENCE_MILLISECONDS)
+    })
+    const served = others.served.map(node => {
+      return this.#waited(node.peer) < PATIENCE_MILLISECONDS ? node : { ...node, memoryBytes: undefined }
+    })
+    return { ...others, served, claims }
   }
 
-  /** Its move should come first. Told with each look that finds so; the first time counts. */
-  waitFor(node: PlacedNode): void {
-    const key = keyOf(node)
-    if (!this.#since.has(key)) this.#since.set(key, this.#now())
+  /** From now on, until told otherwise, this node waits for these peers and for nobody else. */
+  waitFor(peers: readonly string[], { served }: Pick<Others, 'served'>): void {
+    for (const [peer, wait] of this.#waits) {
+      wait.milliseconds = this.#waited(peer)
+      wait.since = undefined
+    }
+    const since = this.#now()
+    for (const peer of peers) {
+      const { serves, milliseconds } = this.#waits.get(peer) ?? { serves: rangesOf(peer, served), milliseconds: 0 }
+      this.#waits.set(peer, { serves, milliseconds, since })
+    }
+  }
+
+  #waited(peer: string): number {
+    const wait = this.#waits.get(peer)
+    if (wait === undefined) return 0
+    return wait.milliseconds + (wait.since === undefined ? 0 : this.#now() - wait.since)
+  }
+
+  /** Who serves something else now, or is gone. */
+  #forget({ served, claims }: Others): void {
+    const claiming = new Set(claims.map(({ peer }) => peer))
+    for (const [peer, { serves }] of this.#waits) {
+      const now = rangesOf(peer, served)
+      if (now !== serves || (now === '' && !claiming.has(peer))) this.#waits.delete(peer)
+    }
   }
 }
 
-function keyOf({ peer, start, end }: PlacedNode): string {
-  return `${peer} ${start}-${end}`
+interface Wait {
+  /** What the peer served when it was first waited for. */
+  serves: string
+  /** For how long it was waited for before `since`. */
+  milliseconds: number
+  /** When this node began to wait for it again, milliseconds; undefined: it does not now. */
+  since: number | undefined
 }
 
-function staying(node: PlacedNode): PlacedNode {
-  return { ...node, memoryBytes: undefined }
+function rangesOf(peer: string, served: readonly PlacedNode[]): string {
+  const ranges = served.filter(node => node.peer === peer).map(({ start, end }) => `${start}-${end}`)
+  return ranges.toSorted().join(' ')
 }

@@ -133,10 +133,10 @@ export class Rebalancer {
     const sized = await loader.describe(manifest, { signal: this.#stopped.signal })
     const request = this.#request(sized, shard)
     const move = rebalance(request)
-    if (move.kind === 'stay') {
-      if (move.awaits !== undefined) this.#seenOf(shard).patience.waitFor(move.awaits)
-      return
-    }
+    const due = move.kind === 'stay' && move.awaits !== undefined ? [move.awaits] : []
+    const awaited = [...request.claims, ...due].map(({ peer }) => peer)
+    this.#seenOf(shard).patience.waitFor(awaited, request)
+    if (move.kind === 'stay') return
     const to = { start: move.start, end: move.end }
     using _claim = intents.claim(manifest, to)
     const older = new Set(request.claims.map(({ peer }) => peer))
@@ -219,8 +219,7 @@ export class Rebalancer {
       layersPerSecond: shard.secondsPerLayer > 0 ? 1 / shard.secondsPerLayer : undefined
     })
     return {
-      ...request,
-      served: patience.judged(request.served),
+      ...patience.judged(request, shard.facts.range),
       peer: this.#settings.peer(),
       range: shard.facts.range,
       servedSeconds: (Date.now() - since) / 1_000
@@ -247,7 +246,7 @@ export class Rebalancer {
 interface Seen {
   /** When it was first seen to be served, milliseconds. */
   since: number
-  /** With those whose moves should come before one from these layers. */
+  /** With those for whom it waits while it serves these layers. */
   patience: Patience
 }
 

@@ -180,6 +180,18 @@ describe('Rebalancer', () => {
     expect(here.ranges()).toEqual([OTHER_HALF])
   })
 
+  it('leaves layers that are missing for an hour to a peer that claims them and does not come', async () => {
+    const here = await node('b')
+    here.directory.views = [holder('a', [HALF]), holder('c', [], { claim: OTHER_HALF })]
+    await look(here)
+    vi.setSystemTime(Date.now() + HOUR / 2)
+    await look(here)
+    expect(here.ranges()).toEqual([HALF])
+    vi.setSystemTime(Date.now() + HOUR / 2)
+    await look(here)
+    expect(here.ranges()).toEqual([OTHER_HALF])
+  })
+
   it('looks soon where layers have lost their last holder', async () => {
     const here = await node('b')
     here.directory.views = [holder('a', [HALF]), holder('c', [OTHER_HALF])]
