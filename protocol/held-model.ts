@@ -25,8 +25,10 @@ export interface HeldModel {
 export interface ServedShard {
   start: number
   end: number
-  /** For one token, measured. */
+  /** For one token, measured lately. */
   secondsPerLayer: number
+  /** The same without the load of the moment: by what places are chosen. */
+  steadySecondsPerLayer: number
   freeSessions: number
   /** Positions of KV. */
   freeContext: number
@@ -60,10 +62,14 @@ function rangeOf({ start, end }: flambeau.LayerRange.$Properties): LayerRange {
 }
 
 function decodeShard(shard: flambeau.ServedShard.$Properties): ServedShard {
+  const secondsPerLayer = shard.secondsPerLayer ?? 0
+  const steadySecondsPerLayer = shard.steadySecondsPerLayer ?? 0
   return {
     start: shard.start ?? 0,
     end: shard.end ?? 0,
-    secondsPerLayer: shard.secondsPerLayer ?? 0,
+    secondsPerLayer,
+    // Who does not tell them apart has one speed.
+    steadySecondsPerLayer: steadySecondsPerLayer === 0 ? secondsPerLayer : steadySecondsPerLayer,
     freeSessions: shard.freeSessions ?? 0,
     freeContext: shard.freeContext ?? 0,
     queue: shard.queue ?? 0
@@ -83,6 +89,7 @@ function checkModel({ name, architecture, layers, cuts, pieces, shards, claim }:
 function checkShard(shard: ServedShard, layers: number): void {
   layerRange('shard', shard.start, shard.end, layers)
   finite('seconds per layer', shard.secondsPerLayer, { min: 0, max: MAX_SECONDS })
+  finite('steady seconds per layer', shard.steadySecondsPerLayer, { min: 0, max: MAX_SECONDS })
   integer('free sessions', shard.freeSessions, { min: 0, max: MAX_COUNT })
   integer('free context', shard.freeContext, { min: 0, max: 0xffffffff })
   finite('queue', shard.queue, { min: 0, max: MAX_COUNT })

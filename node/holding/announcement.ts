@@ -39,6 +39,6 @@ function widest(ranges: readonly LayerRange[]): LayerRange[] {
 }
 
 function announced(shard: ServedShard): AnnouncedShard {
-  const { facts, secondsPerLayer, freeSessions, freeContext, queue } = shard
-  return { ...facts.range, secondsPerLayer, freeSessions, freeContext, queue }
+  const { facts, secondsPerLayer, steadySecondsPerLayer, freeSessions, freeContext, queue } = shard
+  return { ...facts.range, secondsPerLayer, steadySecondsPerLayer, freeSessions, freeContext, queue }
 }

@@ -93,13 +93,14 @@ function placesOf({ peer, record }: NodeView, manifest: string): Places[] {
   // Where a node holds several models, nobody knows how it shares its memory among them.
   const isKnown = held.pinned !== true && record.models.length === 1 && held.shards.length === 1
   const memoryBytes = isKnown ? record.hardware.memoryBytes : undefined
-  const shards = held.shards.map(({ start, end, secondsPerLayer }) => {
-    return { peer, start, end, layersPerSecond: speedOf(secondsPerLayer), memoryBytes }
+  const shards = held.shards.map(shard => {
+    return { peer, start: shard.start, end: shard.end, layersPerSecond: speedOf(shard) ?? UNMEASURED, memoryBytes }
   })
   const layersPerSecond = shards[0]?.layersPerSecond ?? UNMEASURED
   return [{ shards, claims: held.claim === undefined ? [] : [{ peer, ...held.claim, layersPerSecond }] }]
 }
 
-function speedOf(secondsPerLayer: number): number {
-  return secondsPerLayer > 0 ? 1 / secondsPerLayer : UNMEASURED
+/** Layers per second, as places are chosen by; undefined where nobody has measured it. */
+export function speedOf({ steadySecondsPerLayer }: { steadySecondsPerLayer: number }): number | undefined {
+  return steadySecondsPerLayer > 0 ? 1 / steadySecondsPerLayer : undefined
 }

@@ -7,7 +7,7 @@ import type { LayerRange, StoredModel } from '../models/types.js'
 import { answersTo, offeredModels, rangeText } from '../pipeline/catalogue.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import type { Directory } from '../swarm/types.js'
-import { chooseRange } from './choice.js'
+import { chooseRange, speedOf } from './choice.js'
 import { HoldingError } from './errors.js'
 import type { MemoryBudget } from './memory-budget.js'
 import { bytesOfRange } from '../scheduler/fit.js'
@@ -235,14 +235,14 @@ export class Holdings implements Suspendable {
   }
 
   #choose(model: StoredModel, size: Footprint, pinned: LayerRange | undefined): LayerRange {
-    const secondsPerLayer = this.#parts.shards.list()[0]?.secondsPerLayer
+    const [served] = this.#parts.shards.list()
     return chooseRange({
       model,
       footprint: size,
       memoryBytes: this.#parts.memory.bytes - this.usedBytes,
       pinned,
       nodes: this.#parts.directory.nodes(),
-      layersPerSecond: secondsPerLayer === undefined ? undefined : 1 / secondsPerLayer
+      layersPerSecond: served && speedOf(served)
     })
   }
 }

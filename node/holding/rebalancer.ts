@@ -12,7 +12,7 @@ import { lookAgainAfter, lookAtHoleAfter, rebalance, SETTLE_SECONDS } from '../s
 import { mayLeave } from '../scheduler/relocation.js'
 import type { Rebalance, RebalanceRequest } from '../scheduler/types.js'
 import type { Directory } from '../swarm/types.js'
-import { placementRequest } from './choice.js'
+import { placementRequest, speedOf } from './choice.js'
 import { HoleWatch } from './hole-watch.js'
 import type { Holdings } from './holdings.js'
 import type { Intents } from './intents.js'
@@ -216,7 +216,7 @@ export class Rebalancer {
       footprint: size,
       memoryBytes: memory.bytes - others,
       nodes: directory.nodes(),
-      layersPerSecond: shard.secondsPerLayer > 0 ? 1 / shard.secondsPerLayer : undefined
+      layersPerSecond: speedOf(shard)
     })
     return {
       ...patience.judged(request, shard.facts.range),

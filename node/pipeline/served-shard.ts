@@ -3,9 +3,10 @@ import { EngineError } from '../engine/errors.js'
 import type { LayerRange } from '../models/types.js'
 import { WaitingBytes } from '../trust/bytes.js'
 import { FairShare } from '../trust/fair-share.js'
+import { Pace } from './pace.js'
 import type { Engine, EngineStep, EngineStepResult, LoadedShard } from '../engine/types.js'
 
-/** Weight of the newest measurement in a running average. */
+/** Weight of the newest step in the average of how many wait. */
 const NEWEST = 0.1
 /** Single-token steps that measure a shard's speed once it is loaded; the first ones warm caches and do not count. */
 const CALIBRATION_STEPS = 8
@@ -49,9 +50,9 @@ export class ServedShard {
   readonly #engine: Engine
   readonly #waiting: WaitingBytes
   readonly #share: FairShare
+  readonly #pace: Pace
   readonly #free: number[]
   #reserved = 0
-  #secondsPerLayer = 0
   #queue = 0
   #idle: PromiseWithResolvers<undefined> | undefined
 
@@ -62,6 +63,7 @@ export class ServedShard {
     this.#engine = engine
     this.#waiting = waiting
     this.#share = new FairShare({ now })
+    this.#pace = new Pace({ now })
     this.facts = facts
     this.#free = Array.from({ length: facts.loaded.sequences }, (_, i) => facts.loaded.sequences - 1 - i)
   }
@@ -86,7 +88,12 @@ export class ServedShard {
 
   /** For one token, as measured lately. */
   get secondsPerLayer(): number {
-    return this.#secondsPerLayer
+    return this.#pace.lately
+  }
+
+  /** The same without the load of the moment: what places are chosen by. */
+  get steadySecondsPerLayer(): number {
+    return this.#pace.steady
   }
 
   /** Steps that a new one finds in front of it, on average; nothing waits on an idle shard, however busy it was. */
@@ -132,7 +139,7 @@ export class ServedShard {
     }
     const { range } = this.facts
     const median = times.sort((a, b) => a - b)[times.length >> 1] ?? 0
-    this.#secondsPerLayer = median / 1_000 / (range.end - range.start)
+    this.#pace.calibrated(median / 1_000 / (range.end - range.start))
     this.#queue = 0
   }
 
@@ -197,8 +204,7 @@ export class ServedShard {
   #measure({ rows, leave }: LeasedStep, { queued, computed }: EngineStepResult): void {
     if (computed > 0) this.#queue += NEWEST * (queued / computed - this.#queue)
     if (rows !== 1) return
-    const seconds = computed / 1_000 / (leave - this.facts.range.start)
-    this.#secondsPerLayer += NEWEST * (seconds - this.#secondsPerLayer)
+    this.#pace.measured(computed / 1_000 / (leave - this.facts.range.start))
   }
 }
 

@@ -42,7 +42,7 @@ describe('what a node says of its models', () => {
         layers: 6,
         cuts: [3],
         pieces,
-        shards: [{ ...file, secondsPerLayer: 0, freeSessions: 2, freeContext: 100, queue: 0 }]
+        shards: [{ ...file, secondsPerLayer: 0, steadySecondsPerLayer: 0, freeSessions: 2, freeContext: 100, queue: 0 }]
       }
     ])
   })

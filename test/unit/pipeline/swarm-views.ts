@@ -7,8 +7,11 @@ export function held(changes: Partial<HeldModel> = {}): HeldModel {
   return { ...toy, cuts: [1, 2, 3, 4, 5], pieces: [], shards: [], ...changes }
 }
 
+/** A shard that is always as fast as it is now, unless said otherwise. */
 export function shard(start: number, end: number, changes: Partial<HeldModel['shards'][number]> = {}) {
-  return { start, end, secondsPerLayer: 0.001, freeSessions: 4, freeContext: 512, queue: 0, ...changes }
+  const { secondsPerLayer = 0.001 } = changes
+  const speeds = { secondsPerLayer, steadySecondsPerLayer: secondsPerLayer }
+  return { start, end, ...speeds, freeSessions: 4, freeContext: 512, queue: 0, ...changes }
 }
 
 /** A node that is connected and online, unless said otherwise. */

@@ -98,11 +98,17 @@ describe('a node record', () => {
     ['a claim beyond the model', { claim: { start: 3, end: 9 } }, 'TOO_LARGE'],
     ['a negative speed', { shards: [{ ...shard, secondsPerLayer: -1 }] }, 'MALFORMED'],
     ['a speed that is no number', { shards: [{ ...shard, secondsPerLayer: NaN }] }, 'NOT_FINITE'],
+    ['a negative steady speed', { shards: [{ ...shard, steadySecondsPerLayer: -1 }] }, 'MALFORMED'],
     ['a negative queue', { shards: [{ ...shard, queue: -1 }] }, 'MALFORMED'],
     ['absurdly many sessions', { shards: [{ ...shard, freeSessions: 70_000 }] }, 'TOO_LARGE'],
     ['too many shards', { shards: Array(17).fill(shard) }, 'TOO_LARGE']
   ])('with a model with %s is refused', (_, wrong, code) => {
     expect(() => decodeNodeRecord(rawModel(wrong))).toThrow(refused(code))
+  })
+
+  it('has one speed where it does not tell the steady one apart', () => {
+    const decoded = decodeNodeRecord(rawModel({ shards: [{ ...shard, steadySecondsPerLayer: 0 }] }))
+    expect(decoded.models[0]?.shards[0]).toEqual({ ...shard, steadySecondsPerLayer: shard.secondsPerLayer })
   })
 
   it('above 16 KiB is neither written nor read', () => {

@@ -71,7 +71,12 @@ export const record: NodeRecord = {
       layers: 8,
       cuts: [2, 4, 6],
       pieces: [{ start: 0, end: 8 }],
-      shards: [{ start: 0, end: 4, secondsPerLayer: 0.001, freeSessions: 3, freeContext: 8192, queue: 0.5 }],
+      shards: [
+        {
+          ...{ start: 0, end: 4, secondsPerLayer: 0.001, steadySecondsPerLayer: 0.002 },
+          ...{ freeSessions: 3, freeContext: 8192, queue: 0.5 }
+        }
+      ],
       claim: { start: 4, end: 8 },
       pinned: true
     }

@@ -9,6 +9,7 @@ import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.
 import { Trust } from '../../../node/trust/trust.js'
 import { RecordBook } from '../../../node/swarm/record-book.js'
 import type { HeldModel } from '../../../protocol/node-record.js'
+import { shard } from '../pipeline/swarm-views.js'
 import { silent } from './nodes.js'
 import { envelope, NOW, SWARM } from './records.js'
 
@@ -63,7 +64,7 @@ async function startThree(): Promise<[DhtNode, DhtNode, DhtNode]> {
 
 const model: HeldModel = {
   ...{ manifest: 'ab'.repeat(32), name: 'm', architecture: 'llama', layers: 40, cuts: [], pieces: [] },
-  shards: [{ start: 6, end: 17, secondsPerLayer: 0.01, freeSessions: 1, freeContext: 10, queue: 0 }]
+  shards: [shard(6, 17)]
 }
 
 describe('SwarmDht', () => {
