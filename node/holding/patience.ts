@@ -3,8 +3,8 @@ import { missingLayers } from '../scheduler/coverage.js'
 import type { PlacedNode, PlacementRequest } from '../scheduler/types.js'
 
 const HOUR = 3_600_000
-/** Longer than any node waits until a move that is due pays for it: 15 hours, for one percent (`scheduler/rebalance.ts`). */
-const PATIENCE_MILLISECONDS = 24 * HOUR
+/** Longer than any node waits until a move that is due pays for it, which is a day (`scheduler/rebalance.ts`). */
+const PATIENCE_MILLISECONDS = 36 * HOUR
 /** Layers that nobody serves are not left for longer to somebody who claims them. */
 const HOLE_PATIENCE_MILLISECONDS = HOUR
 
@@ -12,8 +12,8 @@ type Others = Pick<PlacementRequest, 'layers' | 'served' | 'claims'>
 
 /**
  * For whom this node waits, and how long it has in all: for those whose moves are due, and for those that claim layers and
- * do not serve them yet. Who keeps it waiting for a day cannot move, for its disk is full or its network too slow, or does
- * not mean to; it then counts as staying where it is, and its claim for nothing, until it serves something else.
+ * do not serve them yet. Who keeps it waiting for a day and a half cannot move, for its disk is full or its network too
+ * slow, or does not mean to; it then counts as staying where it is, and its claim for nothing, until it serves something else.
  */
 export class Patience {
   readonly #now: () => number

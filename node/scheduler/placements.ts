@@ -10,14 +10,18 @@ export function optionOf({ start, end }: LayerRange, layersPerSecond: number): O
   return { start, end, rate: rateOf({ start, end, layersPerSecond }) }
 }
 
+/** Of the effort, what a placement takes that is looked at for the first time, in steps from one to the next. */
+const LOOK_EFFORT = 10
+
 /**
  * Looks at many placements of the same nodes, fast: what `chain.ts` and `throughput.ts` say of nodes with one range each,
  * so that no route meets a node twice, and whether a range can be entered is a matter of its first layer alone. A
  * placement is the number of the option that each node serves.
  */
 export class Placements {
-  /** Placements that were looked at so far. */
-  looks = 0
+  /** What was done so far, in steps from one placement to the next. */
+  effort = 0
+  readonly #known = new Map<string, Placement>()
   readonly #layers: number
   readonly #options: readonly (readonly Option[])[]
   readonly #rates: Float64Array
@@ -32,6 +36,14 @@ export class Placements {
     this.#rates = new Float64Array(layers)
     this.#farthest = new Int32Array(layers)
     this.#nearest = new Int32Array(layers)
+  }
+
+  /** Remembered: what was found out of it is not worked out again. */
+  at(chosen: readonly number[]): Placement {
+    const key = chosen.join()
+    const placement = this.#known.get(key) ?? new Placement(this, [...chosen])
+    this.#known.set(key, placement)
+    return placement
   }
 
   /** Tokens per second of each layer over the ranges that routes can use. Valid until the next look. */
@@ -58,7 +70,7 @@ export class Placements {
 
   /** The layer that routes from layer 0 get to. */
   #link(chosen: readonly number[], without: number): number {
-    this.looks++
+    this.effort += LOOK_EFFORT
     const [layers, farthest, nearest] = [this.#layers, this.#farthest.fill(0), this.#nearest]
     for (let node = 0; node < chosen.length; node++) {
       const option = this.#options[node]?.[chosen[node] ?? 0]
@@ -80,5 +92,37 @@ export class Placements {
 
   #isUsable({ start, end }: LayerRange): boolean {
     return (this.#farthest[start] ?? 0) > 0 && end >= (this.#nearest[start] ?? Infinity)
+  }
+}
+
+/** One of them, with what is known of it. */
+export class Placement {
+  /** The option of each node. */
+  readonly chosen: readonly number[]
+  readonly #placements: Placements
+  #slowest: number | undefined
+  readonly #completeWithout: boolean[] = []
+  /** By node and option. */
+  readonly #neighbours: Placement[][] = []
+
+  constructor(placements: Placements, chosen: readonly number[]) {
+    this.#placements = placements
+    this.chosen = chosen
+  }
+
+  /** Tokens per second of the slowest layer. */
+  get slowest(): number {
+    return (this.#slowest ??= this.#placements.slowest(this.chosen))
+  }
+
+  isCompleteWithout(node: number): boolean {
+    return (this.#completeWithout[node] ??= this.#placements.isCompleteWithout(node, this.chosen))
+  }
+
+  /** The placement in which this node serves another option. */
+  with(node: number, option: number): Placement {
+    this.#placements.effort++
+    const neighbours = (this.#neighbours[node] ??= [])
+    return (neighbours[option] ??= this.#placements.at(this.chosen.with(node, option)))
   }
 }

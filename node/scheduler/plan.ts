@@ -12,10 +12,8 @@ import { type Ends, shortestWay } from './way.js'
 const MAX_OPTIONS = 650
 /** Moves of a plan, at most. Where that is too much to search, it is searched for shorter ones. */
 const MAX_MOVES = [8, 4, 2, 1] as const
-/** What one search may take: some 20 ms of a core. */
-const MAX_EFFORT = 200_000
-/** Of this, what a whole placement takes that is looked at, in partial ones. */
-const LOOK_EFFORT = 10
+/** What one search may take: some 25 ms of a core. */
+const MAX_EFFORT = 300_000
 /** What the slowest layer keeps at least with each move, in parts of what it had. */
 const KEPT = 0.5
 
@@ -110,7 +108,7 @@ class Planning {
 
   search(moves: number): Move | undefined | 'too-much' {
     this.#tried = 0
-    this.#placements.looks = 0
+    this.#placements.effort = 0
     this.#worth = this.#slowestNow
     this.#first = undefined
     this.#assign(0, { moves, price: 1 })
@@ -136,7 +134,7 @@ class Planning {
   }
 
   #isTooMuch(): boolean {
-    return this.#tried + LOOK_EFFORT * this.#placements.looks > MAX_EFFORT
+    return this.#tried + this.#placements.effort > MAX_EFFORT
   }
 
   #give(node: number, { start, end, rate }: Option): void {

@@ -7,9 +7,6 @@ import { moveOfOthers, ownMove } from './single-move.js'
 import { slowest, softMinimum, usableRates } from './throughput.js'
 import type { PlacedNode, Rebalance, RebalanceRequest } from './types.js'
 
-/** What a move must raise the throughput by, at least: a percent is what speeds are measured to. */
-const LEAST_GAIN = 1.01
-
 /**
  * A move is made only by a node that has served its layers for so many hours, divided by the share that the move gains. It
  * costs the swarm something once and earns as long as the swarm stays as it is: probably for about as long as it has been
@@ -18,6 +15,12 @@ const LEAST_GAIN = 1.01
 const PLANNED_GAIN_HOURS = 0.15
 /** ... and a single one, of a node that is a small part of its swarm, by what the soft minimum does. */
 const SINGLE_GAIN_HOURS = 0.02
+/** Nobody expects a swarm to stand for longer than this: what gains less than that pays for is left. */
+const LONGEST_HOURS = 24
+/** What each move of a plan must gain at least. Eight of them, which is all that a plan has, cost less than 5 %. */
+const LEAST_PLANNED_GAIN = 1 + PLANNED_GAIN_HOURS / LONGEST_HOURS
+/** What a single move must gain at least. */
+const LEAST_SINGLE_GAIN = 1.01
 /** A node does not move while the move of another one would gain so many times as much. */
 const MUCH_BETTER = 1.25
 
@@ -67,7 +70,7 @@ export function rebalance(request: RebalanceRequest): Rebalance {
 
 /** In a larger swarm: about the best move of all, or none. */
 function improved(request: RebalanceRequest, now: number): Rebalance {
-  const move = ownMove(request, { now, least: leastGain(SINGLE_GAIN_HOURS, request) })
+  const move = ownMove(request, { now, least: Math.max(LEAST_SINGLE_GAIN, leastGain(SINGLE_GAIN_HOURS, request)) })
   if (move === undefined) return { kind: 'stay' }
   const muchBetter = 1 + (move.gain - 1) * MUCH_BETTER
   const first = moveOfOthers(request, { now, least: muchBetter })
@@ -80,14 +83,14 @@ function improved(request: RebalanceRequest, now: number): Rebalance {
  * @param nodes with those who join: they count where they will serve and stay there, but nobody may leave layers to them yet
  */
 function planned(request: RebalanceRequest, nodes: PlacedNode[]): Rebalance {
-  const move = nextMove(request, nodes, { gain: LEAST_GAIN })
+  const move = nextMove(request, nodes, { gain: LEAST_PLANNED_GAIN })
   if (move?.peer !== request.peer) return { kind: 'stay', awaits: nodes.find(({ peer }) => peer === move?.peer) }
   const least = leastGain(PLANNED_GAIN_HOURS, request) ** move.moves
   return move.gain < least || !mayLeave(request, move.range) ? { kind: 'stay' } : moveTo(move.range)
 }
 
 function leastGain(hours: number, { servedSeconds }: RebalanceRequest): number {
-  return Math.max(LEAST_GAIN, 1 + (hours * 3_600) / servedSeconds)
+  return 1 + hours / Math.min(servedSeconds / 3_600, LONGEST_HOURS)
 }
 
 function moveTo(range: LayerRange | undefined): Rebalance {

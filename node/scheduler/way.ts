@@ -1,4 +1,4 @@
-import type { Placements } from './placements.js'
+import type { Placement, Placements } from './placements.js'
 
 /** Moves by which a way may be longer than the number of nodes that move: one of them makes room for a while. */
 const DETOURS = 2
@@ -33,11 +33,9 @@ export interface Way {
 }
 
 interface Reached {
-  placement: readonly number[]
+  placement: Placement
   first: Step | undefined
-  /** Tokens per second of the slowest layer. */
-  rate: number
-  /** Of the slowest layer where it was slowest on the way. */
+  /** Tokens per second of the slowest layer where it was slowest on the way. */
   slowest: number
 }
 
@@ -57,13 +55,11 @@ export function shortestWay(placements: Placements, ends: Ends): Way | undefined
 
 /** The first step of a way with so many moves. */
 function wayOf(placements: Placements, ends: Ends, moves: number): Step | undefined {
-  let reached: Iterable<Reached> = [
-    { placement: ends.from, first: undefined, rate: placements.slowest(ends.from), slowest: Infinity }
-  ]
+  let reached: Iterable<Reached> = [{ placement: placements.at(ends.from), first: undefined, slowest: Infinity }]
   for (let left = moves; left > 0; left--) {
-    const next = new Map<string, Reached>()
+    const next = new Map<Placement, Reached>()
     for (const state of reached) {
-      for (const step of stepsOf(state.placement, ends, left)) take(placements, { ends, state, step, next, left })
+      for (const step of stepsOf(state.placement.chosen, ends, left)) take(ends, { state, step, next, left })
       if (next.size > MAX_KEPT || ends.isTooMuch()) return undefined
     }
     reached = next.values()
@@ -73,26 +69,25 @@ function wayOf(placements: Placements, ends: Ends, moves: number): Step | undefi
 }
 
 interface Taken {
-  ends: Ends
   state: Reached
   step: Step
-  next: Map<string, Reached>
+  next: Map<Placement, Reached>
   left: number
 }
 
 /** Adds to `next` where a step leads, if it is safe and not known to be reached better. */
-function take(placements: Placements, { ends, state, step, next, left }: Taken): void {
+function take(ends: Ends, { state, step, next, left }: Taken): void {
   const { node, option } = step
-  const placement = state.placement.with(node, option)
-  const key = placement.join()
-  const known = next.get(key)?.slowest ?? 0
+  const { placement: before } = state
+  const placement = before.with(node, option)
+  const known = next.get(placement)?.slowest ?? 0
   if (known >= state.slowest) return
-  const isKept = ends.fitBeside(node, state.placement[node] ?? 0, option)
-  if (!isKept && !placements.isCompleteWithout(node, state.placement)) return
-  const rate = left === 1 ? Infinity : placements.slowest(placement)
+  const isKept = ends.fitBeside(node, before.chosen[node] ?? 0, option)
+  if (!isKept && !before.isCompleteWithout(node)) return
+  const rate = left === 1 ? Infinity : placement.slowest
   const slowest = Math.min(state.slowest, rate)
-  if (rate < state.rate * ends.kept || slowest <= known) return
-  next.set(key, { placement, first: state.first ?? step, rate, slowest })
+  if (rate < before.slowest * ends.kept || slowest <= known) return
+  next.set(placement, { placement, first: state.first ?? step, slowest })
 }
 
 /** The steps after which the end can still be reached in time. */

@@ -39,7 +39,7 @@ export interface Rule {
   hasHole(shards: readonly PlacedShard[]): boolean
 }
 
-/** What the nodes of Flambeau do: the very functions, without a node's patience, which lasts a day. */
+/** What the nodes of Flambeau do: the very functions, without a node's patience, which lasts longer than a day. */
 export function flambeau(size: ModelSize, random: Random): Rule {
   const request = ({ served, claims }: Snapshot, node: Server): RebalanceRequest => ({
     ...size,

@@ -33,29 +33,29 @@ function judged(served: PlacedNode[], claims: PlacedShard[] = []) {
 }
 
 describe('Patience', () => {
-  it('takes those whose moves have been due for a day as staying, until they serve something else', () => {
+  it('takes those whose moves have been due for a day and a half as staying, until they serve something else', () => {
     const served = [node('due'), node('other', OTHER_HALF)] as const
     patience.waitFor(['due'], { served })
-    now = 12 * HOUR
+    now = 20 * HOUR
     patience.waitFor(['due', 'other'], { served })
-    now = 24 * HOUR - 1
+    now = 36 * HOUR - 1
     expect(judged([...served]).served).toEqual(served)
-    now = 24 * HOUR
+    now = 36 * HOUR
     expect(judged([...served]).served).toEqual([staying(served[0]), served[1]])
     const moved = [node('due', { start: 2, end: 6 }), served[1]]
     expect(judged(moved).served).toEqual(moved)
     expect(judged([...served]).served).toEqual(served)
   })
 
-  it('believes no claim that has kept it waiting for a day, and takes the peer as staying', () => {
+  it('believes no claim that has kept it waiting for a day and a half, and takes the peer as staying', () => {
     const [served, claims] = [
       [node('a'), node('b', OTHER_HALF)],
       [claim('a'), claim('joining')]
     ]
     patience.waitFor(['a', 'joining'], { served })
-    now = 24 * HOUR - 1
+    now = 36 * HOUR - 1
     expect(judged(served, claims)).toEqual({ served, claims })
-    now = 24 * HOUR
+    now = 36 * HOUR
     expect(judged(served, claims)).toEqual({ served: [staying(node('a')), node('b', OTHER_HALF)], claims: [] })
     // Who serves nothing is forgotten when it claims nothing.
     judged(served, [claim('a')])
@@ -82,9 +82,9 @@ describe('Patience', () => {
     now = 200 * HOUR
     expect(judged(served, [claim('a')]).claims).toEqual([claim('a')])
     patience.waitFor(['a'], { served })
-    now = 204 * HOUR - 1
+    now = 216 * HOUR - 1
     expect(judged(served, [claim('a')]).claims).toEqual([claim('a')])
-    now = 204 * HOUR
+    now = 216 * HOUR
     expect(judged(served, [claim('a')]).claims).toEqual([])
   })
 })

@@ -165,14 +165,14 @@ describe('Rebalancer', () => {
     expect(here.logger.warn.mock.lastCall?.[0]).toMatchObject({ reason: 'nobody has the pieces' })
   })
 
-  it('lets another one move first that the plan wants to, and moves itself where that one does not for a day', async () => {
+  it('lets another one move first that the plan wants to, and moves itself where that one does not for a day and a half', async () => {
     const here = await node('b')
     const other = holder('a', [HALF])
     other.record.hardware.memoryBytes = here.holdings.usedBytes * 1.3
     const slow = holder('c', [], { shards: [shard(4, 8, { secondsPerLayer: 0.01 })] })
     here.directory.views = [other, slow]
     await look(here)
-    vi.setSystemTime(Date.now() + 23 * HOUR)
+    vi.setSystemTime(Date.now() + 35 * HOUR)
     await look(here)
     expect(here.ranges()).toEqual([HALF])
     vi.setSystemTime(Date.now() + HOUR)
