@@ -13,31 +13,17 @@ export function follows(before: Link, after: Link): boolean {
 /** The shards that a route from layer 0 can reach, and those from which one can reach the last layer. */
 export function reach<T extends Link>(layers: number, links: readonly T[]): { fromStart: T[]; toEnd: T[] } {
   const groups = byStart(layers, links)
-  const ends = new Farthest((a, b) => a > b)
-  const fromStart = groups.flatMap(group => {
-    const entered = group.filter(({ peer, start }) => start === 0 || (ends.notOf(peer) ?? -1) >= start)
-    for (const { peer, end } of entered) ends.add(peer, end)
-    return entered
-  })
-  const starts = new Farthest((a, b) => a < b)
-  const toEnd = groups.toReversed().flatMap(group => {
-    const ending = group.filter(({ peer, end }) => end === layers || (starts.notOf(peer) ?? Infinity) <= end)
-    for (const { peer, start } of ending) starts.add(peer, start)
-    return ending
-  })
-  return { fromStart, toEnd }
+  return { fromStart: reached(groups).flat(), toEnd: ending(layers, groups).flat() }
 }
 
-/** The shards that lie on at least one complete chain. */
-export function chained<T extends Link>(layers: number, links: readonly T[]): Set<T> {
-  const { fromStart, toEnd } = reach(layers, links)
-  const ending = new Set(toEnd)
-  return new Set(fromStart.filter(link => ending.has(link)))
+/** The shards that lie on at least one complete chain, by their first layer: whatever follows a shard that is reached is. */
+export function chained<T extends Link>(layers: number, links: readonly T[]): T[] {
+  return ending(layers, reached(byStart(layers, links))).flat()
 }
 
 /** Whether there is a complete chain. */
 export function isComplete(layers: number, links: readonly Link[]): boolean {
-  return chained(layers, links).size > 0
+  return chained(layers, links).length > 0
 }
 
 /** Shards that begin at the same layer, in ascending order of it. */
@@ -45,6 +31,27 @@ function byStart<T extends Link>(layers: number, links: readonly T[]): T[][] {
   const groups = Array.from({ length: layers }, (): T[] => [])
   for (const link of links) groups[link.start]?.push(link)
   return groups.filter(group => group.length > 0)
+}
+
+/** Of each group, what a route from layer 0 can reach. */
+function reached<T extends Link>(groups: readonly T[][]): T[][] {
+  const ends = new Farthest((a, b) => a > b)
+  return groups.map(group => {
+    const entered = group.filter(({ peer, start }) => start === 0 || (ends.notOf(peer) ?? -1) >= start)
+    for (const { peer, end } of entered) ends.add(peer, end)
+    return entered
+  })
+}
+
+/** Of each group, that from which a route can reach the last layer. */
+function ending<T extends Link>(layers: number, groups: readonly T[][]): T[][] {
+  const starts = new Farthest((a, b) => a < b)
+  const backwards = groups.toReversed().map(group => {
+    const left = group.filter(({ peer, end }) => end === layers || (starts.notOf(peer) ?? Infinity) <= end)
+    for (const { peer, start } of left) starts.add(peer, start)
+    return left
+  })
+  return backwards.reverse()
 }
 
 /** The layer farthest on that any peer has reached, and the farthest of the others: no route goes from a peer to itself. */

@@ -120,10 +120,8 @@ function enterable({ layers, cuts }: RouteRequest, { start, end }: RouteShard): 
 
 /** Why each shard was of no use. Those that only lack partners which are refused for their own reasons are left out. */
 function reasonsOf(request: RouteRequest): Refusal[] {
-  const connected = chained(
-    request.layers,
-    request.shards.filter(shard => enterable(request, shard))
-  )
+  const entered = request.shards.filter(shard => enterable(request, shard))
+  const connected = new Set(chained(request.layers, entered))
   return request.shards.flatMap(shard => {
     const reason = refusal(request, shard) ?? (connected.has(shard) ? undefined : 'unconnected-range')
     return reason === undefined ? [] : [{ peer: shard.peer, start: shard.start, end: shard.end, reason }]

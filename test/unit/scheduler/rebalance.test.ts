@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { chained } from '../../../node/scheduler/chain.js'
+import { isComplete } from '../../../node/scheduler/chain.js'
 import { afterClaims, precedingClaims } from '../../../node/scheduler/claims.js'
 import { missingLayers } from '../../../node/scheduler/coverage.js'
 import { choosePlacement } from '../../../node/scheduler/placement.js'
@@ -227,17 +227,17 @@ describe('a node of a larger swarm', () => {
             memoryBytes: length * 10
           })
         )
-        fc.pre(chained(layers, nodes).size > 0)
+        fc.pre(isComplete(layers, nodes))
         const before = softMinimum(usableRates(layers, nodes))
         const rest = settle(nodes, {
           more: large,
           most: 200,
           onMove: (mover, to, others) => {
             if (mover.end - mover.start + to.end - to.start > (mover.memoryBytes ?? 0) / 10)
-              expect(chained(layers, others).size).toBeGreaterThan(0)
+              expect(isComplete(layers, others)).toBe(true)
           }
         })
-        expect(chained(layers, rest.nodes).size).toBeGreaterThan(0)
+        expect(isComplete(layers, rest.nodes)).toBe(true)
         const after = softMinimum(usableRates(layers, rest.nodes))
         if (rest.moves > 0) expect(after).toBeGreaterThan(before)
       }),
@@ -305,7 +305,7 @@ describe('any swarm', () => {
           for (const left of [[...others, to], isBeside ? [...others, to] : others]) {
             const holes = missingLayers(LAYERS, left)
             expect(holes.filter(({ start, end }) => start < own.end && own.start < end)).toEqual([])
-            if (chained(LAYERS, nodes).size > 0) expect(chained(LAYERS, left).size).toBeGreaterThan(0)
+            if (isComplete(LAYERS, nodes)) expect(isComplete(LAYERS, left)).toBe(true)
           }
         }
       }),
@@ -332,7 +332,7 @@ describe('any swarm', () => {
           for (const b of moving.slice(index + 1)) expect(a.end <= b.start || b.end <= a.start).toBe(true)
         const leaving = new Set(moving.map(({ peer }) => peer))
         const left = nodes.filter(({ peer }) => !leaving.has(peer))
-        if (chained(LAYERS, nodes).size > 0) expect(chained(LAYERS, [...left, ...moving]).size).toBeGreaterThan(0)
+        if (isComplete(LAYERS, nodes)) expect(isComplete(LAYERS, [...left, ...moving])).toBe(true)
       }),
       RUNS
     )
