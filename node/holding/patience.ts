@@ -3,7 +3,7 @@ import { missingLayers } from '../scheduler/coverage.js'
 import type { PlacedNode, PlacementRequest } from '../scheduler/types.js'
 
 const HOUR = 3_600_000
-/** Longer than any node waits until a move that is due pays for it, which is a day (`scheduler/rebalance.ts`). */
+/** Longer than any node waits until a move that is due pays for it, which is 32 hours (`scheduler/rebalance.ts`). */
 const PATIENCE_MILLISECONDS = 36 * HOUR
 /** Layers that nobody serves are not left for longer to somebody who claims them. */
 const HOLE_PATIENCE_MILLISECONDS = HOUR

@@ -33,20 +33,20 @@ export function canPlan({ cuts }: ModelSize, nodes: readonly PlacedNode[]): bool
 }
 
 /**
- * The first move of the best plan; undefined where nobody should move. A plan is worth the throughput of the slowest layer
- * that it ends with, divided by `gain` for each of its moves, and must be worth more than what there is. No move leaves a
- * layer without a holder, or the swarm without a complete chain.
+ * The first move of the best plan, then that of the best one that moves a single node; empty where nobody should move. A
+ * plan is worth the throughput of the slowest layer that it ends with, divided by `gain` for each of its moves, and must be
+ * worth more than what there is. No move leaves a layer without a holder, or the swarm without a complete chain.
  *
- * Once the first move is made, the rest of the plan is worth `gain` times as much as the whole, and whatever is done
- * instead is worth more. So nodes that all know the same do not move in circles, as long as no search is given up.
+ * Once the first move of the best plan is made, the rest of it is worth `gain` times as much as the whole, and whatever is
+ * done instead is worth more. So nodes that all know the same and follow it do not move in circles, as long as no search
+ * is given up.
  */
-export function nextMove(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move | undefined {
+export function nextMoves(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move[] {
   const planning = new Planning(size, nodes, gain)
-  for (const moves of MAX_MOVES) {
-    const found = planning.search(moves)
-    if (found !== 'too-much') return found
-  }
-  return undefined
+  const best = planning.best()
+  if (best === undefined || best.moves === 1) return best === undefined ? [] : [best]
+  const single = planning.search(1)
+  return single === undefined || single === 'too-much' ? [best] : [best, single]
 }
 
 interface PlannedRange extends Option {
@@ -104,6 +104,14 @@ class Planning {
       fitBeside: (node, option, other) => this.#fitBeside(node, option, other),
       isTooMuch: () => this.#isTooMuch()
     }
+  }
+
+  best(): Move | undefined {
+    for (const moves of MAX_MOVES) {
+      const found = this.search(moves)
+      if (found !== 'too-much') return found
+    }
+    return undefined
   }
 
   search(moves: number): Move | undefined | 'too-much' {

@@ -1,7 +1,7 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { joiners } from './claims.js'
 import { closingRange } from './holes.js'
-import { canPlan, nextMove } from './plan.js'
+import { canPlan, nextMoves } from './plan.js'
 import { everybody, mayLeave, servedWith } from './relocation.js'
 import { moveOfOthers, ownMove } from './single-move.js'
 import { slowest, softMinimum, usableRates } from './throughput.js'
@@ -12,12 +12,12 @@ import type { PlacedNode, Rebalance, RebalanceRequest } from './types.js'
  * costs the swarm something once and earns as long as the swarm stays as it is: probably for about as long as it has been
  * so. A move of a plan is compared by what the slowest layer gains ...
  */
-const PLANNED_GAIN_HOURS = 0.15
+const PLANNED_GAIN_HOURS = 0.2
 /** ... and a single one, of a node that is a small part of its swarm, by what the soft minimum does. */
 const SINGLE_GAIN_HOURS = 0.02
 /** Nobody expects a swarm to stand for longer than this: what gains less than that pays for is left. */
-const LONGEST_HOURS = 24
-/** What each move of a plan must gain at least. Eight of them, which is all that a plan has, cost less than 5 %. */
+const LONGEST_HOURS = 32
+/** What each move of a plan must gain at least: what eight of them, the most of a plan, do not pay for is 5 %. */
 const LEAST_PLANNED_GAIN = 1 + PLANNED_GAIN_HOURS / LONGEST_HOURS
 /** What a single move must gain at least. */
 const LEAST_SINGLE_GAIN = 1.01
@@ -78,15 +78,19 @@ function improved(request: RebalanceRequest, now: number): Rebalance {
 }
 
 /**
- * The same plan for everybody who sees the same swarm, or one would undo what another one has begun.
+ * The same plan for everybody who sees the same swarm, or one would undo what another one has begun. Until that pays, a
+ * single move may that is worth less: plans are long, and swarms whose nodes come and go seldom stand for as long.
  *
  * @param nodes with those who join: they count where they will serve and stay there, but nobody may leave layers to them yet
  */
 function planned(request: RebalanceRequest, nodes: PlacedNode[]): Rebalance {
-  const move = nextMove(request, nodes, { gain: LEAST_PLANNED_GAIN })
-  if (move?.peer !== request.peer) return { kind: 'stay', awaits: nodes.find(({ peer }) => peer === move?.peer) }
-  const least = leastGain(PLANNED_GAIN_HOURS, request) ** move.moves
-  return move.gain < least || !mayLeave(request, move.range) ? { kind: 'stay' } : moveTo(move.range)
+  const moves = nextMoves(request, nodes, { gain: LEAST_PLANNED_GAIN })
+  const least = leastGain(PLANNED_GAIN_HOURS, request)
+  const own = moves.find(({ peer, range, gain, moves: count }) => {
+    return peer === request.peer && gain >= least ** count && mayLeave(request, range)
+  })
+  if (own !== undefined) return moveTo(own.range)
+  return { kind: 'stay', awaits: request.served.find(({ peer }) => peer === moves[0]?.peer) }
 }
 
 function leastGain(hours: number, { servedSeconds }: RebalanceRequest): number {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isComplete } from '../../../node/scheduler/chain.js'
 import { fitBeside } from '../../../node/scheduler/fit.js'
-import { canPlan, nextMove } from '../../../node/scheduler/plan.js'
+import { canPlan, nextMoves } from '../../../node/scheduler/plan.js'
 import { slowest, usableRates } from '../../../node/scheduler/throughput.js'
 import type { PlacedNode } from '../../../node/scheduler/types.js'
 import { modelOf } from '../../simulate/scenario.js'
@@ -32,7 +32,7 @@ function rateOf(nodes: readonly PlacedNode[]): number {
 function followed(nodes: readonly PlacedNode[]): PlacedNode[][] {
   const placements = [[...nodes]]
   for (let now = placements[0] ?? []; ; placements.push(now)) {
-    const move = nextMove(SIZE, now, { gain: GAIN })
+    const [move] = nextMoves(SIZE, now, { gain: GAIN })
     if (move === undefined) return placements
     expect(placements.length).toBeLessThan(50)
     now = now.map(node => (node.peer === move.peer ? { ...node, ...move.range } : node))
@@ -45,7 +45,7 @@ describe('a plan', () => {
       fc.property(swarms, nodes => {
         const before = rateOf(nodes)
         fc.pre(before > 0)
-        const move = nextMove(SIZE, nodes, { gain: GAIN })
+        const [move] = nextMoves(SIZE, nodes, { gain: GAIN })
         const after = rateOf(followed(nodes).at(-1) ?? [])
         if (move === undefined) return
         expect(move.gain).toBeGreaterThan(GAIN ** move.moves)
@@ -79,7 +79,7 @@ describe('a plan', () => {
       { peer: 'b', start: 2, end: 6, layersPerSecond: 400, memoryBytes: 4 },
       { peer: 'c', start: 2, end: 6, layersPerSecond: 300, memoryBytes: 4 }
     ]
-    expect(nextMove(SIZE, nodes, { gain: GAIN })).toMatchObject({ peer: 'b', range: { start: 0, end: 4 } })
+    expect(nextMoves(SIZE, nodes, { gain: GAIN })[0]).toMatchObject({ peer: 'b', range: { start: 0, end: 4 } })
   })
 
   it('is not made in swarms that are too large', () => {
