@@ -1,7 +1,7 @@
 import type { LayerRange } from '../../protocol/manifest.js'
 import { joiners } from './claims.js'
 import { closingRange } from './holes.js'
-import { canPlan, nextMoves } from './plan.js'
+import { canPlan, type Move, nextMoves } from './plan.js'
 import { everybody, mayLeave, servedWith } from './relocation.js'
 import { moveOfOthers, ownMove } from './single-move.js'
 import { slowest, softMinimum, usableRates } from './throughput.js'
@@ -79,18 +79,18 @@ function improved(request: RebalanceRequest, now: number): Rebalance {
 
 /**
  * The same plan for everybody who sees the same swarm, or one would undo what another one has begun. Until that pays, a
- * single move may that is worth less: plans are long, and swarms whose nodes come and go seldom stand for as long.
+ * single move may that is worth less: plans are long, and swarms whose nodes come and go seldom stand for as long. Whether
+ * it pays for another node is taken to be as for this one, since nobody says how long it has served.
  *
  * @param nodes with those who join: they count where they will serve and stay there, but nobody may leave layers to them yet
  */
 function planned(request: RebalanceRequest, nodes: PlacedNode[]): Rebalance {
-  const moves = nextMoves(request, nodes, { gain: LEAST_PLANNED_GAIN })
   const least = leastGain(PLANNED_GAIN_HOURS, request)
-  const own = moves.find(({ peer, range, gain, moves: count }) => {
-    return peer === request.peer && gain >= least ** count && mayLeave(request, range)
-  })
-  if (own !== undefined) return moveTo(own.range)
-  return { kind: 'stay', awaits: request.served.find(({ peer }) => peer === moves[0]?.peer) }
+  const pays = (move: Move): boolean => move.gain >= least ** move.moves
+  const moves = nextMoves(request, nodes, { gain: LEAST_PLANNED_GAIN })
+  const move = moves.find(pays) ?? moves[0]
+  if (move?.peer !== request.peer) return { kind: 'stay', awaits: nodes.find(({ peer }) => peer === move?.peer) }
+  return pays(move) && mayLeave(request, move.range) ? moveTo(move.range) : { kind: 'stay' }
 }
 
 function leastGain(hours: number, { servedSeconds }: RebalanceRequest): number {

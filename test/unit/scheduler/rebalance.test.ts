@@ -145,6 +145,19 @@ describe('a node', () => {
     expect(decide(slow, [fast, middle])).toBe('stay')
   })
 
+  it('makes a single move that helps less only until the best plan pays', () => {
+    const [c, d] = [node('c', 6, 8, { layersPerSecond: 400 }), node('d', 2, 4, { layersPerSecond: 400 })]
+    const slow = [node('a', 4, 8, { layersPerSecond: 200 }), node('b', 0, 4)]
+    // d at 4-6 and one more move make the slowest layers three times as fast, c at 0-2 alone twice.
+    const after = (servedSeconds: number): string[] => [
+      decide(c, [...slow, d], { servedSeconds }),
+      decide(d, [...slow, c], { servedSeconds })
+    ]
+    expect(after(600)).toEqual(['stay', 'stay'])
+    expect(after(800)).toEqual(['0-2', 'stay'])
+    expect(after(1_200)).toEqual(['stay', '4-6'])
+  })
+
   it('does not wait for one that will not move', () => {
     const middle = node('c', 0, 4, { layersPerSecond: 500, memoryBytes: undefined })
     const slow = node('b', 4, 8, { layersPerSecond: 10 })
