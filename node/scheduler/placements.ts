@@ -121,7 +121,6 @@ export class Placement {
 
   /** The placement in which this node serves another option. */
   with(node: number, option: number): Placement {
-    this.#placements.effort++
     const neighbours = (this.#neighbours[node] ??= [])
     return (neighbours[option] ??= this.#placements.at(this.chosen.with(node, option)))
   }

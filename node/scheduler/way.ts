@@ -59,7 +59,10 @@ function wayOf(placements: Placements, ends: Ends, moves: number): Step | undefi
   for (let left = moves; left > 0; left--) {
     const next = new Map<Placement, Reached>()
     for (const state of reached) {
-      for (const step of stepsOf(state.placement.chosen, ends, left)) take(ends, { state, step, next, left })
+      for (const step of stepsOf(state.placement.chosen, ends, left)) {
+        placements.effort++
+        take(ends, { state, step, next, left })
+      }
       if (next.size > MAX_KEPT || ends.isTooMuch()) return undefined
     }
     reached = next.values()
@@ -79,11 +82,12 @@ interface Taken {
 function take(ends: Ends, { state, step, next, left }: Taken): void {
   const { node, option } = step
   const { placement: before } = state
+  // Before it is remembered: most are not safe.
+  const isKept = ends.fitBeside(node, before.chosen[node] ?? 0, option)
+  if (!isKept && !before.isCompleteWithout(node)) return
   const placement = before.with(node, option)
   const known = next.get(placement)?.slowest ?? 0
   if (known >= state.slowest) return
-  const isKept = ends.fitBeside(node, before.chosen[node] ?? 0, option)
-  if (!isKept && !before.isCompleteWithout(node)) return
   const rate = left === 1 ? Infinity : placement.slowest
   const slowest = Math.min(state.slowest, rate)
   if (rate < before.slowest * ends.kept || slowest <= known) return
