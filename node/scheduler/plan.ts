@@ -11,7 +11,7 @@ import { type Ends, shortestWay } from './way.js'
 /** Nodes times the ranges of each in a swarm whose nodes plan: in larger ones single moves do. */
 const MAX_OPTIONS = 650
 /** Moves of a plan, at most. Where that is too much to search, it is searched for shorter ones. */
-const MAX_MOVES = [8, 4, 2, 1] as const
+const MAX_MOVES = [8, 6, 4, 2, 1] as const
 /** What one search may take: some 25 ms of a core. */
 const MAX_EFFORT = 300_000
 /** What the slowest layer keeps at least with each move, in parts of what it had. */
