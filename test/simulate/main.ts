@@ -10,6 +10,7 @@ import {
   percent,
   ROUTE_TARGET_MS,
   shortfalls,
+  SMALL_HOURS,
   type SmallCase,
   smallCases
 } from './suite.js'
@@ -55,7 +56,7 @@ function reportSmall(cases: readonly SmallCase[]): void {
   const ours = cases.map(({ flambeau }) => flambeau)
   const good = ours.filter(part => part >= OPTIMUM_TARGET).length
   print(
-    `${cases.length} small swarms of 4 to 8 nodes and 8 layers that nobody joins or leaves, 24 h, seeds from ${seed}:`
+    `${cases.length} small swarms of 4 to 8 nodes and 8 layers that nobody joins or leaves, ${SMALL_HOURS} h, seeds from ${seed}:`
   )
   print(
     `  Flambeau reaches ${percent(mean(ours))} of the best possible on average, ${percent(Math.min(...ours))} at worst,`

@@ -22,7 +22,7 @@ export interface SmallCase {
 
 const SMALL_LAYERS = 8
 /** Nobody comes or goes: as long as moves may take to pay, and to make them. */
-const SMALL_HOURS = 72
+export const SMALL_HOURS = 72
 
 /** Small swarms that nobody joins or leaves, against the best assignment by exhaustive search. */
 export function* smallCases(count: number, firstSeed: number): Generator<SmallCase> {
