@@ -45,8 +45,9 @@ export class Patience {
       wait.since = undefined
     }
     const since = this.#now()
+    const ranges = rangesByPeer(served)
     for (const peer of peers) {
-      const { serves, milliseconds } = this.#waits.get(peer) ?? { serves: rangesOf(peer, served), milliseconds: 0 }
+      const { serves, milliseconds } = this.#waits.get(peer) ?? { serves: ranges.get(peer), milliseconds: 0 }
       this.#waits.set(peer, { serves, milliseconds, since })
     }
   }
@@ -60,23 +61,26 @@ export class Patience {
   /** Who serves something else now, or is gone. */
   #forget({ served, claims }: Others): void {
     const claiming = new Set(claims.map(({ peer }) => peer))
+    const ranges = rangesByPeer(served)
     for (const [peer, { serves }] of this.#waits) {
-      const now = rangesOf(peer, served)
-      if (now !== serves || (now === '' && !claiming.has(peer))) this.#waits.delete(peer)
+      const isGone = !ranges.has(peer) && !claiming.has(peer)
+      if (isGone || ranges.get(peer) !== serves) this.#waits.delete(peer)
     }
   }
 }
 
 interface Wait {
-  /** What the peer served when it was first waited for. */
-  serves: string
+  /** What the peer served when it was first waited for; undefined: nothing. */
+  serves: string | undefined
   /** For how long it was waited for before `since`. */
   milliseconds: number
   /** When this node began to wait for it again, milliseconds; undefined: it does not now. */
   since: number | undefined
 }
 
-function rangesOf(peer: string, served: readonly PlacedNode[]): string {
-  const ranges = served.filter(node => node.peer === peer).map(({ start, end }) => `${start}-${end}`)
-  return ranges.toSorted().join(' ')
+function rangesByPeer(served: readonly PlacedNode[]): Map<string, string> {
+  const ranges = new Map<string, string>()
+  for (const { peer, start, end } of served.toSorted((a, b) => a.start - b.start || a.end - b.end))
+    ranges.set(peer, `${ranges.get(peer) ?? ''} ${start}-${end}`)
+  return ranges
 }

@@ -12,7 +12,7 @@ import { type Ends, shortestWay } from './way.js'
 const MAX_OPTIONS = 650
 /** Moves of a plan, at most. Where that is too much to search, it is searched for shorter ones. */
 const MAX_MOVES = [8, 6, 4, 2, 1] as const
-/** What one search may take: some 25 ms of a core. */
+/** What one search may take: 25 ms of a core with few layers, 80 ms with many. */
 const MAX_EFFORT = 300_000
 /** What the slowest layer keeps at least with each move, in parts of what it had. */
 const KEPT = 0.5
@@ -44,8 +44,8 @@ export function canPlan({ cuts }: ModelSize, nodes: readonly PlacedNode[]): bool
 export function nextMoves(size: ModelSize, nodes: readonly PlacedNode[], { gain }: { gain: number }): Move[] {
   const planning = new Planning(size, nodes, gain)
   const best = planning.best()
-  if (best === undefined || best.moves === 1) return best === undefined ? [] : [best]
-  const single = planning.search(1)
+  if (best === undefined) return []
+  const single = best.moves === 1 ? undefined : planning.search(1)
   return single === undefined || single === 'too-much' ? [best] : [best, single]
 }
 
@@ -106,6 +106,7 @@ class Planning {
     }
   }
 
+  /** The first move of the best plan; of the best shorter one where that is too much to search. */
   best(): Move | undefined {
     for (const moves of MAX_MOVES) {
       const found = this.search(moves)

@@ -4,7 +4,7 @@ import type { PeerView } from '../../node/control/contract.js'
 import { Internet } from '../support/internet.js'
 import type { FlambeauHome } from '../support/flambeau-process.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary.js'
+import { temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
 import { waitFor } from '../support/wait-for.js'
 import { wholeModel } from '../support/whole-model.js'
@@ -17,7 +17,8 @@ const RUN = ['run', 'tiny', '--temperature', '0', '--max-tokens', '8', '--dtype'
 const obstacle = await Internet.obstacle()
 
 describe.skipIf(obstacle !== undefined)(`on an internet with routers ${obstacle ?? ''}`, () => {
-  let folder: TemporaryFolder
+  /** What a start that failed has opened is closed too. */
+  const opened: AsyncDisposable[] = []
   let internet: Internet
   let mesh: Mesh
   /** Runs no node. */
@@ -25,8 +26,10 @@ describe.skipIf(obstacle !== undefined)(`on an internet with routers ${obstacle 
   let expected: number[]
 
   beforeAll(async () => {
-    folder = await temporaryFolder()
+    const folder = await temporaryFolder()
+    opened.push({ [Symbol.asyncDispose]: () => folder.remove() })
     internet = await Internet.start()
+    opened.push(internet)
     const { file } = await writeTinyModel(folder.file('tiny.gguf'), { architecture: 'qwen3' })
     await using whole = await wholeModel(file)
     expected = await whole.answer(REQUEST, 3)
@@ -38,13 +41,12 @@ describe.skipIf(obstacle !== undefined)(`on an internet with routers ${obstacle 
       ],
       models: [{ file, name: 'tiny' }]
     })
+    opened.push(mesh)
     visitor = await mesh.member(await internet.host())
   })
 
   afterAll(async () => {
-    await mesh[Symbol.asyncDispose]()
-    await internet[Symbol.asyncDispose]()
-    await folder.remove()
+    for (const one of opened.reverse()) await one[Symbol.asyncDispose]()
   })
 
   const paths = async (home: FlambeauHome): Promise<Record<string, string>> => {
