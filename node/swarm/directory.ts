@@ -34,6 +34,8 @@ const MAX_FETCHED = 32
 const RETRY_MILLISECONDS = 5_000
 const LONGEST_RETRY_MILLISECONDS = 300_000
 const WAITED_FOR_MILLISECONDS = 1_000
+/** Three rounds: a node out of reach is gone when nobody has had a newer record of it for so long. */
+const SILENCE_MILLISECONDS = 30_000
 
 interface DirectoryParts {
   self: string
@@ -56,8 +58,7 @@ export class SwarmDirectory extends EventTarget implements Directory {
   readonly #round: Periodic
   readonly #meeting: Periodic
   readonly #search: Periodic
-  /** Dials that failed: when, milliseconds since 1970, and how long to wait after it. */
-  readonly #retries = new Map<string, { failed: number; wait: number }>()
+  readonly #retries = new Map<string, Retry>()
   /** Who was asked last comes last. */
   readonly #asked = new Map<string, number>()
   #announced = false
@@ -170,9 +171,10 @@ export class SwarmDirectory extends EventTarget implements Directory {
   }
 
   /** A node that lives signs its record anew, and others pass it on: one that only this node cannot reach is not gone. */
-  #isGone({ peer, record }: BookEntry): boolean {
+  #isGone({ peer, record, seen }: BookEntry): boolean {
     const retry = this.#retries.get(peer)
-    return retry !== undefined && retry.failed >= record.sequence
+    if (retry === undefined) return false
+    return retry.isOutOfReach ? seen + SILENCE_MILLISECONDS < this.#parts.now() : retry.failed >= record.sequence
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
@@ -217,9 +219,20 @@ export class SwarmDirectory extends EventTarget implements Directory {
       this.#retries.delete(peer)
     } catch {
       // Gone, behind a NAT, or refused: known to `connect()` where somebody waits for it, here only tried again later.
-      const wait = Math.min((this.#retries.get(peer)?.wait ?? RETRY_MILLISECONDS / 2) * 2, LONGEST_RETRY_MILLISECONDS)
-      this.#retries.set(peer, { failed: this.#parts.now(), wait })
+      this.#retries.set(peer, this.#retryAfter(peer))
       this.changed()
+    }
+  }
+
+  #retryAfter(peer: string): Retry {
+    const { book, now } = this.#parts
+    const before = this.#retries.get(peer)
+    if (before === undefined) return { failed: now(), wait: RETRY_MILLISECONDS, isOutOfReach: false }
+    const hasSigned = (book.get(peer)?.record.sequence ?? 0) > before.failed
+    return {
+      failed: now(),
+      wait: Math.min(before.wait * 2, LONGEST_RETRY_MILLISECONDS),
+      isOutOfReach: before.isOutOfReach || hasSigned
     }
   }
 
@@ -236,6 +249,16 @@ export class SwarmDirectory extends EventTarget implements Directory {
     await inParallel(unknown.slice(0, MAX_FETCHED), peer => dht.fetch(peer, signal))
     if (unknown.length > 0) await this.#meet(this.#meeting.signal)
   }
+}
+
+/** After a dial that failed. */
+interface Retry {
+  /** When, milliseconds since 1970. */
+  failed: number
+  /** How long until the next one, milliseconds. */
+  wait: number
+  /** It has signed a record between two of them, and so lives: another failed dial says nothing new. */
+  isOutOfReach: boolean
 }
 
 /** At most `count` of them, any. */

@@ -224,6 +224,32 @@ describe('SwarmNode', () => {
     await vi.waitFor(() => expect(paths()).toEqual(['direct', 'direct']), SOON)
   })
 
+  it('does not take a node for gone that only it cannot reach, until nobody has heard of that one for long', async () => {
+    const membership = createMembership('test')
+    let later = 0
+    const now = (): number => Date.now() + later
+    const hub = await startNode(membership, { now })
+    // Neither reaches the other, as behind two routers. What has announced nothing says no goodbye.
+    await using door = await closedDoor()
+    const hidden = { bootstrap: hub.addresses(), listen: [], announce: [door.address], now }
+    const [node, other] = [await startNode(membership, hidden), await startNode(membership, hidden)]
+    const path = (): string | undefined => node.directory.nodes().find(({ peer }) => peer === other.peer)?.path
+    /** The hub hears of the other one, the node of it by the hub, and then the node tries to reach it. */
+    const round = async (): Promise<string | undefined> => {
+      later += 3_000
+      await hub.directory.refresh()
+      await node.directory.refresh()
+      return path()
+    }
+    await vi.waitFor(() => expect(path()).toBe('gone'), SOON)
+    const paths = [await round(), await round(), await round(), await round()]
+    expect(paths).toEqual(['unconnected', 'unconnected', 'unconnected', 'unconnected'])
+    await other.stop()
+    await round()
+    later += 40_000
+    expect(path()).toBe('gone')
+  })
+
   it('keeps what it knows of peers in its folder', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'flambeau-swarm-'))
     const membership = createMembership('test')
@@ -348,6 +374,17 @@ describe('SwarmNode', () => {
     await rude.stop()
   })
 })
+
+/** A port behind which nobody speaks. */
+async function closedDoor(): Promise<AsyncDisposable & { address: string }> {
+  const server = createServer(socket => socket.destroy())
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    address: `/ip4/127.0.0.1/tcp/${port}`,
+    [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve()))
+  }
+}
 
 /** An address where nobody listens. */
 async function unreachableAddress(peer?: string): Promise<string> {
