@@ -13,6 +13,7 @@ import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
+import { decideOnThread } from './holding/decide.js'
 import { Holdings } from './holding/holdings.js'
 import { Intents } from './holding/intents.js'
 import { MemoryBudget } from './holding/memory-budget.js'
@@ -49,6 +50,7 @@ import { AGENT } from './version.js'
 
 const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
 const TOKENIZER_CHILD = new URL('./engine/tokenizer-child.js', import.meta.url)
+const DECIDE_THREAD = new URL('./holding/decide-thread.js', import.meta.url)
 
 /** Milliseconds in which a command that joins by itself must have met the swarm: a few dials, some of them in vain. */
 const CONTACT_MS = 10_000
@@ -232,7 +234,10 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     config.schedule
   )
   const rebalancer = new Rebalancer(
-    { holdings, loader, shards, store, directory, intents, memory, logger },
+    {
+      ...{ holdings, loader, shards, store, directory, intents, memory, logger },
+      decide: async (request, signal) => decideOnThread(DECIDE_THREAD, request, signal)
+    },
     { peer: () => swarm.peer, random: Math.random }
   )
   const announcer = new Announcer({ swarm, store, shards, intents }, () => ({

@@ -8,7 +8,7 @@ import type { ServedShard } from '../pipeline/served-shard.js'
 import type { ShardRegistry } from '../pipeline/shard-registry.js'
 import { precedingClaims } from '../scheduler/claims.js'
 import { bytesOfRange } from '../scheduler/fit.js'
-import { lookAgainAfter, lookAtHoleAfter, rebalance, SETTLE_SECONDS } from '../scheduler/rebalance.js'
+import { lookAgainAfter, lookAtHoleAfter, SETTLE_SECONDS } from '../scheduler/rebalance.js'
 import { mayLeave } from '../scheduler/relocation.js'
 import type { Rebalance, RebalanceRequest } from '../scheduler/types.js'
 import type { Directory } from '../swarm/types.js'
@@ -33,6 +33,8 @@ export interface RebalancerParts {
   directory: Directory
   intents: Intents
   memory: Pick<MemoryBudget, 'bytes'>
+  /** What `rebalance` says. */
+  decide: (request: RebalanceRequest, signal: AbortSignal) => Promise<Rebalance>
   logger: Pick<Logger, 'info' | 'warn'>
 }
 
@@ -128,11 +130,12 @@ export class Rebalancer {
   }
 
   async #consider(shard: ServedShard): Promise<void> {
-    const { loader, intents, logger } = this.#parts
+    const { loader, intents, decide, logger } = this.#parts
+    const { signal } = this.#stopped
     const { manifest, range } = shard.facts
-    const sized = await loader.describe(manifest, { signal: this.#stopped.signal })
+    const sized = await loader.describe(manifest, { signal })
     const request = this.#request(sized, shard)
-    const move = rebalance(request)
+    const move = await decide(request, signal)
     const due = move.kind === 'stay' && move.awaits !== undefined ? [move.awaits] : []
     const awaited = [...request.claims, ...due].map(({ peer }) => peer)
     this.#seenOf(shard).patience.waitFor(awaited, request)
@@ -141,7 +144,8 @@ export class Rebalancer {
     using _claim = intents.claim(manifest, to)
     const older = new Set(request.claims.map(({ peer }) => peer))
     await this.#wait(SETTLE_SECONDS)
-    if (!isMoveTo(to, rebalance(this.#confirming(this.#request(sized, shard), older)))) return
+    const again = await decide(this.#confirming(this.#request(sized, shard), older), signal)
+    if (!isMoveTo(to, again)) return
     logger.info(
       { model: sized.model.manifest.name, from: rangeText(range), to: rangeText(to) },
       'moving to other layers'

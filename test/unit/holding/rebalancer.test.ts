@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Holdings } from '../../../node/holding/holdings.js'
 import { Intents } from '../../../node/holding/intents.js'
-import { Rebalancer } from '../../../node/holding/rebalancer.js'
+import { Rebalancer, type RebalancerParts } from '../../../node/holding/rebalancer.js'
 import { ShardLoader } from '../../../node/holding/shard-loader.js'
 import { Tasks } from '../../../node/holding/tasks.js'
 import type { LayerRange } from '../../../node/models/types.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
-import { SETTLE_SECONDS } from '../../../node/scheduler/rebalance.js'
+import { rebalance, SETTLE_SECONDS } from '../../../node/scheduler/rebalance.js'
 import type { HeldModel, NodeView } from '../../../node/swarm/types.js'
 import { LayerEngine } from '../pipeline/layer-engine.js'
 import { held, nodeView, shard } from '../pipeline/swarm-views.js'
@@ -52,7 +52,8 @@ async function node(peer: string, { halves = 1, pinned }: { halves?: number; pin
   intents.pin(model.id, pinned !== undefined)
   // The ends of a model are a little larger than the rest of it.
   memory.bytes = holdings.usedBytes * halves * 1.3
-  const rebalancer = new Rebalancer({ ...parts, holdings }, { peer: () => peer, random: () => 0.5 })
+  const decide: RebalancerParts['decide'] = request => Promise.resolve(rebalance(request))
+  const rebalancer = new Rebalancer({ ...parts, holdings, decide }, { peer: () => peer, random: () => 0.5 })
   running.push(rebalancer)
   rebalancer.start()
   vi.setSystemTime(Date.now() + SERVED_MILLISECONDS)
