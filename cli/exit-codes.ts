@@ -1,6 +1,7 @@
 import type { ConfigErrorCode } from '../node/config.js'
 import type { ControlErrorCode } from '../node/control/errors.js'
 import type { EngineErrorCode } from '../node/engine/errors.js'
+import type { GatewayErrorCode } from '../node/gateway/errors.js'
 import type { HoldingErrorCode } from '../node/holding/errors.js'
 import type { HomeErrorCode } from '../node/home.js'
 import type { ModelErrorCode } from '../node/models/errors.js'
@@ -50,6 +51,7 @@ type CommonErrorCode = 'DEADLINE' | 'INTERNAL' | 'ABORTED'
 export type AnyErrorCode =
   | CommonErrorCode
   | CliErrorCode
+  | GatewayErrorCode
   | HoldingErrorCode
   | HomeErrorCode
   | ConfigErrorCode
@@ -89,6 +91,12 @@ export const EXIT_BY_ERROR: Readonly<Record<AnyErrorCode, ExitCode>> = {
   DAEMON_PROTOCOL: EXIT.DAEMON,
   STOPPING: EXIT.DAEMON,
   BAD_REQUEST: EXIT.USAGE,
+
+  UNSUPPORTED_FIELD: EXIT.USAGE,
+  UNKNOWN_PATH: EXIT.USAGE,
+  WRONG_HOST: EXIT.NETWORK,
+  FOREIGN_ORIGIN: EXIT.NETWORK,
+  OVERLOADED: EXIT.INCOMPLETE_MODEL,
 
   LIBRARIES_MISSING: EXIT.ERROR,
   BACKEND_UNAVAILABLE: EXIT.ERROR,

@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { MAX_HOURS } from './availability/constants.js'
 import { HOURS_ALLOWED, parseHours } from './availability/schedule.js'
-import { BYTES_ALLOWED, LAYERS_ALLOWED, parseBytes, parseLayerRange } from './parse.js'
+import { BYTES_ALLOWED, LAYERS_ALLOWED, parseBytes, parseHostPort, parseLayerRange } from './parse.js'
 
 /** How a value is written where everything is text: in the environment and on the command line. */
 export type SettingForm = 'text' | 'number' | 'boolean' | 'list'
@@ -21,6 +21,9 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   fallback: z.input<Schema> | undefined
 }
 
+/** Names and addresses that only this machine itself reaches. */
+const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
+const MAX_ORIGINS = 64
 /** The most entries in a list of addresses. */
 const MAX_ADDRESSES = 64
 /** Models that an owner can name, and characters of each: a name, or a manifest hash. */
@@ -52,6 +55,12 @@ const parsed = <T>(parse: (text: string) => T | undefined) =>
     context.addIssue({ code: 'custom' })
     return z.NEVER
   })
+
+function parseGateway(text: string): { host: string; port: number } | 'auto' | 'none' | undefined {
+  if (text === 'auto' || text === 'none') return text
+  const found = parseHostPort(text)
+  return found !== undefined && LOOPBACK.has(found.host) ? found : undefined
+}
 
 const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value
 const addressesAllowed = 'a list of multiaddrs such as /ip4/0.0.0.0/tcp/27470'
@@ -231,6 +240,32 @@ export const SETTINGS = {
     allowed: 'true or false',
     about: 'pause while others use this machine heavily',
     fallback: false
+  }),
+  'gateway.listen': setting({
+    environment: 'FLAMBEAU_GATEWAY',
+    option: 'gateway <address>',
+    form: 'text',
+    schema: parsed(parseGateway),
+    allowed: 'auto, none or an address of this machine such as 127.0.0.1:8080 or [::1]:8080',
+    about:
+      'where other programs reach this node over HTTP; auto is 127.0.0.1 at port 27471, or at another one where that is taken',
+    fallback: 'auto'
+  }),
+  'gateway.origins': setting({
+    environment: 'FLAMBEAU_ORIGINS',
+    option: 'origins <origins>',
+    form: 'list',
+    schema: z
+      .array(
+        z
+          .string()
+          .max(512)
+          .regex(/^https?:\/\/[^/\s]+$/)
+      )
+      .max(MAX_ORIGINS),
+    allowed: 'a list of origins such as https://chat.example.org, without a path',
+    about: 'web pages of other sites that may use the gateway',
+    fallback: []
   }),
   'log.level': setting({
     environment: 'FLAMBEAU_LOG_LEVEL',

@@ -5,6 +5,7 @@ import { asError, CodedError } from '../protocol/errors.js'
 import { nameOfMachine, SETTING_KEYS, SETTINGS, type SettingForm, type SettingKey } from './config-schema.js'
 import type { HoursRule } from './availability/schedule.js'
 import type { EngineSettings } from './engine/types.js'
+import type { GatewaySettings } from './gateway/types.js'
 import { physicalCores } from './hardware.js'
 import type { Home } from './home.js'
 import type { LayerRange } from './models/types.js'
@@ -42,6 +43,7 @@ export interface Config {
     /** Whether it pauses while others use the machine heavily. */
     yield: boolean
   }
+  gateway: GatewaySettings
   log: { level: LogLevel }
 }
 
@@ -106,6 +108,10 @@ export async function loadConfig({ home, flags = {}, env = process.env }: Config
     schedule: {
       hours: required(value('schedule.hours')),
       yield: required(value('schedule.yield'))
+    },
+    gateway: {
+      listen: required(value('gateway.listen')),
+      origins: required(value('gateway.origins'))
     },
     log: { level: required(value('log.level')) }
   })

@@ -11,6 +11,7 @@ import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
 import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
+import { Gateway } from './gateway/server.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
 import { decideOnThread } from './holding/decide.js'
@@ -100,7 +101,8 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     parts.announcer,
     parts.availability,
     parts.holdings,
-    parts.rebalancer
+    parts.rebalancer,
+    parts.gateway
   ])
 }
 
@@ -269,7 +271,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
 
   const lifecycle = new Lifecycle({ logger })
   const stop = async (): Promise<void> => lifecycle.stop()
-  const service = new NodeService({
+  const service: NodeService = new NodeService({
     home,
     config,
     membership,
@@ -286,8 +288,10 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     host,
     origin,
     sharer,
-    lifecycle
+    lifecycle,
+    gatewayUrl: () => gateway.url
   })
+  const gateway = new Gateway({ service, logger }, config.gateway)
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }
@@ -306,6 +310,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       rebalancer,
       announcer,
       availability,
+      gateway,
       service
     }
   }

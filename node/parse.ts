@@ -48,6 +48,13 @@ export function parseLayerRange(text: string): LayerRange | undefined {
   return start < end && end <= MAX_LAYERS ? { start, end } : undefined
 }
 
+/** `127.0.0.1:8080` or `[::1]:8080` → host, without brackets, and port. Undefined if it is neither. */
+export function parseHostPort(text: string): { host: string; port: number } | undefined {
+  const match = /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9.-]{1,253})):(\d{1,5})$/i.exec(text.trim())
+  const [host, port] = [match?.[1] ?? match?.[2], Number(match?.[3])]
+  return host === undefined || port > 65_535 ? undefined : { host, port }
+}
+
 /** `2,5` → `[2, 5]`: strictly ascending layers, each above 0. Undefined if it is anything else. */
 export function parseCuts(text: string): number[] | undefined {
   const parts = text.split(',').map(part => part.trim())

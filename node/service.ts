@@ -57,6 +57,8 @@ export interface NodeServiceParts {
   origin: Origin
   sharer: Sharer
   lifecycle: Pick<Lifecycle, 'isOpen' | 'opened' | 'stop'>
+  /** Undefined while there is none. */
+  gatewayUrl: () => string | undefined
 }
 
 /** What the owner can ask of the node, answered from its parts. */
@@ -85,7 +87,8 @@ export class NodeService implements ControlService {
       host,
       origin,
       store,
-      lifecycle
+      lifecycle,
+      gatewayUrl
     } = this.#parts
     const availability = this.#parts.availability.view
     const nodes = swarm.directory.nodes()
@@ -99,6 +102,7 @@ export class NodeService implements ControlService {
       peer: swarm.peer,
       swarm: { name: membership.name, id: membership.id, closed: membership.key !== undefined },
       addresses: swarm.addresses(),
+      gateway: gatewayUrl(),
       state: lifecycle.isOpen || availability.state === 'leaving' ? availability.state : 'joining',
       availability,
       peers: nodes.filter(({ path }) => path !== 'self').length,

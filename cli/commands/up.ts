@@ -78,6 +78,7 @@ function startLines(status: StatusView, paint: Paint): string[] {
       ...(status.addresses.length === 0 ? ['none'] : status.addresses).map(
         (address, index) => [index === 0 ? 'addresses' : '', address] as const
       ),
+      ['gateway', status.gateway === undefined ? 'none' : `${status.gateway}/v1`],
       ['serves', paused === '' ? [...served, ...coming].join(', ') || 'nothing yet' : `nothing: paused ${paused}`]
     ]),
     'Ctrl+C to stop.'

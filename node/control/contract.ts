@@ -15,6 +15,8 @@ export interface StatusView {
   peer: string
   swarm: { name: string; id: string; closed: boolean }
   addresses: string[]
+  /** Where other programs reach this node over HTTP; undefined: nowhere. */
+  gateway: string | undefined
   state: 'joining' | AvailabilityState
   availability: AvailabilityView
   peers: number
@@ -123,9 +125,23 @@ export interface SamplingRequest {
   topP?: number
   minP?: number
   repeatPenalty?: number
+  presencePenalty?: number
+  frequencyPenalty?: number
+  /** By token id. */
+  logitBias?: Record<string, number>
   seed?: number
   stop?: string[]
   maxTokens?: number
+  /** How many of the likeliest tokens are told with each token; 0: only that token's probability; absent: none. */
+  logprobs?: number
+}
+
+/** A token with the natural logarithm of its probability, as the model gives it before any sampling. */
+export interface LogprobView {
+  token: number
+  /** What it stands for; empty for control tokens. */
+  bytes: number[]
+  logprob: number
 }
 
 export interface GenerateRequest {
@@ -146,8 +162,8 @@ export interface GenerateRequest {
 
 export type GenerateEvent =
   | { event: 'route'; stages: RouteStageView[]; promptTokens: number }
-  /** New text; `tokens` are the ids that made it. */
-  | { event: 'text'; text: string; tokens: number[] }
+  /** New text; `tokens` are the ids that made it, `logprobs` their probabilities where they were asked for. */
+  | { event: 'text'; text: string; tokens: number[]; logprobs?: (LogprobView & { top: LogprobView[] })[] }
   /** Stages were lost, or left, and others have taken their place; no token is lost. */
   | {
       event: 'reroute'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_DRAIN_MS, MAX_PAUSE_MS } from '../availability/constants.js'
-import { MAX_NAME_BYTES } from '../../protocol/limits.js'
+import { MAX_NAME_BYTES, MAX_WANTED_IDS } from '../../protocol/limits.js'
 import type { GenerateRequest, PauseRequest, ShareRequest, StopRequest } from './contract.js'
 import { MAX_WAIT_SECONDS } from './limits.js'
 
@@ -8,6 +8,10 @@ import { MAX_WAIT_SECONDS } from './limits.js'
 export const MAX_SHORT = 4096
 const MAX_STOP_STRINGS = 16
 const MAX_MESSAGES = 4096
+/** As in OpenAI's interface. */
+const MAX_PENALTY = 2
+const MAX_BIAS = 100
+export const MAX_LOGPROBS = 20
 
 // Plain JSON has no undefined: an optional key is absent or has a value.
 const layer = z.int().min(0).max(65_536)
@@ -27,6 +31,13 @@ const sampling = z.strictObject({
   topP: z.number().min(0).max(1).exactOptional(),
   minP: z.number().min(0).max(1).exactOptional(),
   repeatPenalty: z.number().min(1).max(100).exactOptional(),
+  presencePenalty: z.number().min(-MAX_PENALTY).max(MAX_PENALTY).exactOptional(),
+  frequencyPenalty: z.number().min(-MAX_PENALTY).max(MAX_PENALTY).exactOptional(),
+  logitBias: z
+    .record(z.string().regex(/^\d{1,7}$/), z.number().min(-MAX_BIAS).max(MAX_BIAS))
+    .refine(bias => Object.keys(bias).length <= MAX_WANTED_IDS, { error: `at most ${MAX_WANTED_IDS} tokens` })
+    .exactOptional(),
+  logprobs: z.int().min(0).max(MAX_LOGPROBS).exactOptional(),
   seed: z.int().min(0).max(0xffff_ffff).exactOptional(),
   stop: z.array(short).max(MAX_STOP_STRINGS).exactOptional(),
   maxTokens: z

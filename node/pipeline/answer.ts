@@ -3,7 +3,7 @@ import type { Tokenizer } from '../engine/types.js'
 import { chunkRows, STEPS_IN_FLIGHT } from './prompt.js'
 import type { RingSession } from './ring-session.js'
 import type { StepAnswer } from './session-types.js'
-import { sampleToken, wantFor, type SamplingOptions } from './sampling.js'
+import { logprobsOf, sampleToken, wantFor, type Logprob, type SamplingOptions, type SoFar } from './sampling.js'
 import { TextStream } from './text.js'
 
 export type StopReason = 'stop' | 'length' | 'stop-string' | 'context'
@@ -13,6 +13,8 @@ export interface AnswerOptions {
   /** Stages of the route: decides how the prompt is cut. */
   stages: number
   sampling: SamplingOptions
+  /** How many of the likeliest tokens are told with each token's probability; undefined: no probabilities. */
+  logprobs?: number | undefined
   stop: readonly string[]
   maxTokens: number
   /** Positions of the model. */
@@ -21,7 +23,8 @@ export interface AnswerOptions {
 
 export type AnswerEvent =
   /** A token was chosen; `text` is what can be shown, often nothing yet. `step` is the step that led to it. */
-  { type: 'token'; token: number; text: string; step: StepAnswer } | { type: 'end'; reason: StopReason; text: string }
+  | { type: 'token'; token: number; text: string; step: StepAnswer; logprobs?: Logprob & { top: Logprob[] } }
+  | { type: 'end'; reason: StopReason; text: string }
 
 const NO_CANDIDATES = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 
@@ -30,23 +33,28 @@ export async function* answer(
   tokenizer: Pick<Tokenizer, 'bytesOf' | 'isEndOfGeneration'>,
   options: AnswerOptions
 ): AsyncGenerator<AnswerEvent> {
-  const { prompt, sampling } = options
-  const want = wantFor(sampling)
+  const { prompt, sampling, logprobs } = options
   const text = new TextStream(options.stop)
   const tokens = Array.from(prompt)
+  const soFar: SoFar = { tokens, promptLength: prompt.length }
   let reason: StopReason | undefined
   let step = await prefill(session, options)
   for (;;) {
     const [row] = step.rows
     if (row === undefined) throw new RangeError('a step that wanted candidates came back without')
-    const token = sampleToken(row, tokens, tokens.length, sampling)
+    const token = sampleToken(row, soFar, sampling)
     if (tokenizer.isEndOfGeneration(token)) break
     tokens.push(token)
     const piece = text.push(tokenizer.bytesOf(token))
-    yield { type: 'token', token, text: piece.text, step }
+    const probabilities = logprobs === undefined ? undefined : logprobsOf(row, token, logprobs)
+    yield { type: 'token', token, text: piece.text, step, ...(probabilities && { logprobs: probabilities }) }
     reason = piece.stopped ? 'stop-string' : limitReached(tokens.length, options)
     if (reason !== undefined) break
-    step = await session.step({ tokens: Uint32Array.of(token), position: tokens.length - 1, want })
+    step = await session.step({
+      tokens: Uint32Array.of(token),
+      position: tokens.length - 1,
+      want: wantFor(sampling, soFar, logprobs)
+    })
   }
   yield { type: 'end', reason: reason ?? 'stop', text: text.end() }
 }
@@ -59,15 +67,16 @@ function limitReached(length: number, { prompt, maxTokens, context }: AnswerOpti
 /** The whole prompt; the answer to its last chunk has the candidates for the first token. */
 async function prefill(
   session: Pick<RingSession, 'step' | 'rowsPerStep'>,
-  { prompt, stages, sampling }: AnswerOptions
+  { prompt, stages, sampling, logprobs }: AnswerOptions
 ): Promise<StepAnswer> {
+  const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
   const chunks = chunkRows(prompt.length, { stages, rowsPerStep: session.rowsPerStep })
   const underWay: Promise<StepAnswer>[] = []
   let position = 0
   let last: StepAnswer | undefined
   for (const [i, rows] of chunks.entries()) {
     if (underWay.length >= STEPS_IN_FLIGHT) await underWay.shift()
-    const want = i === chunks.length - 1 ? wantFor(sampling) : NO_CANDIDATES
+    const want = i === chunks.length - 1 ? wantFor(sampling, soFar, logprobs) : NO_CANDIDATES
     const step = session.step({ tokens: prompt.slice(position, position + rows), position, want })
     step.catch(() => undefined) // awaited in its turn
     underWay.push(step)

@@ -16,6 +16,7 @@ import { promptTokens, samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
 import type { LinkKind, Reroute, SessionStage } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
+import { Unsent } from './unsent.js'
 
 export interface OriginParts {
   directory: Directory
@@ -82,6 +83,8 @@ export class Origin {
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     const { tokenizer, prompt } = await this.#tokenize(headerFile, request, signal)
+    const sampling = samplingOptions(request)
+    for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
     const maxTokens = Math.min(request.sampling.maxTokens ?? DEFAULT_MAX_TOKENS, room)
     const context = prompt.length + maxTokens
@@ -103,23 +106,22 @@ export class Origin {
       const views = (): RouteStageView[] => stageViews(session.stages, session.links)
       yield { event: 'route', stages: views(), promptTokens: prompt.length }
       stats.promptSent()
-      const sampling = samplingOptions(request)
       const stop = request.sampling.stop ?? []
-      const options = { prompt, stages: session.stages.length, sampling, stop, maxTokens, context: manifest.context }
-      const events = answer(session, tokenizer, options)
-      let unsent: number[] = []
+      const { logprobs } = request.sampling
+      const events = answer(session, tokenizer, {
+        ...{ prompt, stages: session.stages.length, sampling, logprobs, stop, maxTokens },
+        context: manifest.context
+      })
+      const unsent = new Unsent(tokenizer)
       for (;;) {
         const next: IteratorResult<AnswerEvent, void> = yield* notices.until(events.next())
         if (next.done === true) throw new RangeError('an answer without an end')
         const event = next.value
         if (event.type === 'token') {
           stats.token(event.step)
-          unsent.push(event.token)
+          unsent.add(event)
         }
-        if (event.text !== '' || (event.type === 'end' && unsent.length > 0)) {
-          yield { event: 'text', text: event.text, tokens: unsent }
-          unsent = []
-        }
+        if (event.text !== '' || (event.type === 'end' && !unsent.isEmpty)) yield unsent.take(event.text)
         if (event.type !== 'end') continue
         const summary = stats.summary({ promptTokens: prompt.length, stages: views(), seed: sampling.seed })
         yield { event: 'done', reason: event.reason, stats: summary }

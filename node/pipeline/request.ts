@@ -30,13 +30,16 @@ function conversation({ prompt, messages }: GenerateRequest): ChatMessage[] {
 }
 
 export function samplingOptions({ sampling }: GenerateRequest): SamplingOptions {
-  const { temperature, topK, topP, minP, repeatPenalty } = sampling
+  const { temperature, topK, topP, minP, repeatPenalty, presencePenalty, frequencyPenalty, logitBias = {} } = sampling
   return {
     temperature: temperature ?? DEFAULT_SAMPLING.temperature,
     topK: topK ?? DEFAULT_SAMPLING.topK,
     topP: topP ?? DEFAULT_SAMPLING.topP,
     minP: minP ?? DEFAULT_SAMPLING.minP,
     repeatPenalty: repeatPenalty ?? DEFAULT_SAMPLING.repeatPenalty,
+    presencePenalty: presencePenalty ?? DEFAULT_SAMPLING.presencePenalty,
+    frequencyPenalty: frequencyPenalty ?? DEFAULT_SAMPLING.frequencyPenalty,
+    logitBias: new Map(Object.entries(logitBias).map(([token, bias]) => [Number(token), bias])),
     seed: sampling.seed ?? randomInt(SEED_LIMIT)
   }
 }

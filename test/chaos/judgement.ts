@@ -1,6 +1,6 @@
 /** What is wrong with an answer. Pure. */
 import type { RowCandidates } from '../../node/engine/types.js'
-import { sampleToken, type SamplingOptions } from '../../node/pipeline/sampling.js'
+import { sampleToken, type SamplingOptions, type SoFar } from '../../node/pipeline/sampling.js'
 import { mulberry32 } from '../support/random.js'
 import type { Course } from './course.js'
 import type { Schedule } from './schedule.js'
@@ -27,7 +27,7 @@ export interface Choice {
   token: number
   row: RowCandidates
   /** Of the prompt, and of the answer so far. */
-  before: readonly number[]
+  before: SoFar
 }
 
 export interface Verdict {
@@ -81,7 +81,7 @@ export function verdictOf(choices: readonly Choice[], sampling: SamplingOptions)
 }
 
 function isChosen({ token, row, before }: Choice, sampling: SamplingOptions): boolean {
-  return sampleToken(row, before, before.length, sampling) === token
+  return sampleToken(row, before, sampling) === token
 }
 
 function roundedAnew({ logits }: RowCandidates, random: () => number): Float32Array {

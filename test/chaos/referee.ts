@@ -43,7 +43,7 @@ export class Referee implements AsyncDisposable {
     const choices = tokens.map((token, i): Choice => {
       const row = rows[i]
       if (row === undefined) throw new RangeError(`no candidates for token ${i} of ${tokens.length}`)
-      return { token, row, before: all.slice(0, prompt.length + i) }
+      return { token, row, before: { tokens: all.slice(0, prompt.length + i), promptLength: prompt.length } }
     })
     return verdictOf(choices, sampling)
   }
@@ -57,7 +57,7 @@ export class Referee implements AsyncDisposable {
     tokens: readonly number[],
     { from, request }: { from: number; request: GenerateRequest }
   ): Promise<RowCandidates[]> {
-    const { candidates, ...others } = wantFor(samplingOptions(request))
+    const { candidates, ...others } = wantFor(samplingOptions(request), { tokens, promptLength: tokens.length })
     const want = { ...others, candidates: Math.max(candidates, SAMPLED_CANDIDATES) }
     const found: RowCandidates[] = []
     for (let position = 0; position < tokens.length; position += BATCH) {

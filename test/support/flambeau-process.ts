@@ -19,6 +19,9 @@ const RUN_LIMIT = 120_000
 const STOP_LIMIT = 20_000
 const STATUS_INTERVAL = 50
 
+/** Many nodes on one machine: those of them that need one get a gateway at a port of its own. */
+const FIXED = { FLAMBEAU_GATEWAY: 'none', NO_COLOR: '1' }
+
 export interface RunResult {
   /** Null when a signal ended it. */
   code: number | null
@@ -84,7 +87,7 @@ export async function flambeauHome({ env = {}, within = [] }: HomeOptions = {}):
   const children = new Set<Child>()
   const launch = (args: readonly string[], { within: first = [] }: StartOptions = {}): Child => {
     const commandLine = [...first, ...within, process.execPath, MAIN, ...args]
-    const child = new Child(commandLine, { ...process.env, ...env, FLAMBEAU_HOME: folder.path, NO_COLOR: '1' })
+    const child = new Child(commandLine, { ...process.env, ...FIXED, ...env, FLAMBEAU_HOME: folder.path })
     children.add(child)
     void child.ended.finally(() => children.delete(child))
     return child

@@ -51,7 +51,7 @@ describe('a chaos run', () => {
   it('takes for rounding what is one, and nothing else', () => {
     const greedy = { ...DEFAULT_SAMPLING, temperature: 0, seed: 1 }
     const row = { ids: Uint32Array.of(7, 8, 9), logits: Float32Array.of(10, 9.9, 9.5), logSumExp: undefined }
-    const choices = [7, 8, 9].map(token => ({ token, row, before: [] }))
+    const choices = [7, 8, 9].map(token => ({ token, row, before: { tokens: [], promptLength: 0 } }))
     expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [2] })
   })
 
@@ -62,13 +62,16 @@ describe('a chaos run', () => {
       logits: Float32Array.from({ length: 40 }, (_, id) => 2 - id / 40),
       logSumExp: undefined
     }
-    const before = Array.from({ length: 100 }, (_, position) => ({ position, tokens: Array<number>(position).fill(0) }))
-    const drawn = before.map(({ position, tokens }) => ({
-      ...{ token: sampleToken(row, tokens, position, sampling), row, before: tokens }
+    const before = Array.from({ length: 100 }, (_, position) => ({
+      tokens: Array<number>(position).fill(0),
+      promptLength: 0
     }))
+    const drawn = before.map(soFar => ({ token: sampleToken(row, soFar, sampling), row, before: soFar }))
     expect(verdictOf(drawn, sampling)).toEqual({ same: 100, strange: [] })
     // As after a token that was lost: each comes a place too early.
-    const early = drawn.slice(1).map(({ token }, i) => ({ token, row, before: drawn[i]?.before ?? [] }))
+    const early = drawn
+      .slice(1)
+      .map(({ token }, i) => ({ token, row, before: drawn[i]?.before ?? { tokens: [], promptLength: 0 } }))
     expect(verdictOf(early, sampling).strange.length).toBeGreaterThan(80)
   })
 

@@ -36,6 +36,7 @@ describe('the configuration', () => {
       },
       share: { memory: 'auto', models: [], layers: undefined },
       schedule: { hours: [], yield: false },
+      gateway: { listen: 'auto', origins: [] },
       log: { level: 'info' }
     })
   })
@@ -107,6 +108,8 @@ describe('the configuration', () => {
       }
     ],
     ['FLAMBEAU_YIELD', 'on', { schedule: { yield: true } }],
+    ['FLAMBEAU_GATEWAY', '[::1]:80', { gateway: { listen: { host: '::1', port: 80 } } }],
+    ['FLAMBEAU_ORIGINS', 'https://a.example', { gateway: { origins: ['https://a.example'] } }],
     ['FLAMBEAU_LOG_LEVEL', 'debug', { log: { level: 'debug' } }]
   ])('reads %s=%s', async (variable, text, expected) => {
     expect(await load(undefined, { [variable]: text })).toMatchObject(expected)

@@ -20,6 +20,7 @@ export const STATUS: StatusView = {
   peer: '12D3KooWLamp',
   swarm: { name: 'village', id: 'ab'.repeat(16), closed: false },
   addresses: [],
+  gateway: undefined,
   state: 'online',
   availability: { state: 'online', pauses: [], overruled: [] },
   peers: 2,

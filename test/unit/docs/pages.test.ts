@@ -33,9 +33,14 @@ describe('links in the documentation', () => {
   })
 
   it('lead only to hosts that are meant for everybody', () => {
-    const hosts = all.flatMap(({ text }) => [...text.matchAll(/https?:\/\/([^/\s)>"]+)/g)].map(([, host = '']) => host))
+    const hosts = all.flatMap(({ text }) =>
+      [...text.matchAll(/https?:\/\/([^/\s)>"'`,]+)/g)].map(([, host = '']) => host)
+    )
     expect([...new Set(hosts)].sort()).toEqual([
+      '127.0.0.1',
+      '127.0.0.1:27471',
       'arxiv.org',
+      'chat.example.org',
       'keepachangelog.com',
       'no-color.org',
       'semver.org',
@@ -68,7 +73,7 @@ describe('files that the documentation names', () => {
 
   it('are given from the root of the project, never from a machine', () => {
     const allowed =
-      /^\/(etc\/systemd\/system|opt\/flambeau|usr\/bin\/node|var\/lib\/flambeau|flambeau|ip[46]|dns4|p2p|tcp|key\/swarm|yamux)/
+      /^\/(etc\/systemd\/system|opt\/flambeau|usr\/bin\/node|var\/lib\/flambeau|flambeau|ip[46]|dns4|p2p|tcp|key\/swarm|yamux|v1)/
     const absolute = all.flatMap(({ path, text }) =>
       [...text.matchAll(/(?<![\w/.:)\]}>~<*-])\/[a-z][\w.-]*\/[\w./-]+/g)].map(([found]) => ({ path, found }))
     )

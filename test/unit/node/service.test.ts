@@ -58,7 +58,7 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    ...{ engine, shards, host, trust: host.trust, lifecycle, availability }
+    ...{ engine, shards, host, trust: host.trust, lifecycle, availability, gatewayUrl: () => 'http://[::1]:80' }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {
@@ -90,6 +90,7 @@ describe('NodeService', () => {
       peers: 1,
       swarm: { name: 'ours', closed: false },
       addresses: [ADDRESS],
+      gateway: 'http://[::1]:80',
       engine: { state: 'ready', backend: 'cpu', restarts: 0, version: 'toy', devices: [] },
       shards: [{ model: 'Toy', start: 0, end: 6, sessions: 1 }],
       sessions: { served: 1, origin: 2 },

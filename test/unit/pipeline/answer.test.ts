@@ -2,8 +2,8 @@ import { describe, expect, it, vi } from 'vitest'
 import { answer, type AnswerEvent, type AnswerOptions } from '../../../node/pipeline/answer.js'
 import { STEPS_IN_FLIGHT } from '../../../node/pipeline/prompt.js'
 import type { StepAnswer, StepRequest } from '../../../node/pipeline/session-types.js'
+import { GREEDY } from './greedy.js'
 
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 1 }
 const END = 0
 /** Token 1 is "a", 2 is "b", ...; 0 ends the answer. */
 const TOKENIZER = {

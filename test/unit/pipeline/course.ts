@@ -3,10 +3,10 @@ import { RingSession } from '../../../node/pipeline/ring-session.js'
 import type { SessionPlan } from '../../../node/pipeline/session-types.js'
 import { greedyAnswer } from './layer-engine.js'
 import { LAYERS, ToyMesh } from './toy-mesh.js'
+import { GREEDY } from './greedy.js'
 
 export const PROMPT = Array.from({ length: 200 }, (_, i) => (11 * i) % 61)
 export const TOKENS = 24
-export const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 1 }
 const NO_END = { bytesOf: () => new Uint8Array(0), isEndOfGeneration: () => false }
 
 /** Three stages with two holders each. */

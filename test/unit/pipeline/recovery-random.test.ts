@@ -5,10 +5,10 @@ import { answer } from '../../../node/pipeline/answer.js'
 import { RingSession } from '../../../node/pipeline/ring-session.js'
 import { greedyAnswer } from './layer-engine.js'
 import { LAYERS, ORIGIN, ToyMesh } from './toy-mesh.js'
+import { GREEDY } from './greedy.js'
 
 const PROMPT = Array.from({ length: 100 }, (_, i) => (11 * i) % 61)
 const TOKENS = 40
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 1 }
 const NO_END = { bytesOf: () => new Uint8Array(0), isEndOfGeneration: () => false }
 /** Milliseconds: nothing here waits for a peer that does not answer. */
 const LIMIT = 20_000

@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { STAGE_PROTOCOL, RELAY_PROTOCOL } from '../../../protocol/ids.js'
-import { answerWhile, GREEDY, Meshes, PAIRS, PROMPT, ROUTE, TOKENS, undisturbed } from './course.js'
+import { answerWhile, Meshes, PAIRS, PROMPT, ROUTE, TOKENS, undisturbed } from './course.js'
+import { GREEDY } from './greedy.js'
 import { ORIGIN, type ToyMesh } from './toy-mesh.js'
 
 const WARM = { ...GREEDY, temperature: 0.8, topK: 20, seed: 3 }

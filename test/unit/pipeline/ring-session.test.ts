@@ -6,9 +6,9 @@ import type { SessionPlan } from '../../../node/pipeline/session-types.js'
 import { greedyAnswer } from './layer-engine.js'
 import { WANT_ONE } from './sessions.js'
 import { LAYERS, ORIGIN, ToyMesh } from './toy-mesh.js'
+import { GREEDY } from './greedy.js'
 
 const PROMPT = Array.from({ length: 100 }, (_, i) => (7 * i) % 61)
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 1 }
 const NO_END = { bytesOf: () => new Uint8Array(0), isEndOfGeneration: () => false }
 const ALWAYS = new AbortController().signal
 

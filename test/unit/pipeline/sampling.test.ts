@@ -7,11 +7,20 @@ import {
   SAMPLED_CANDIDATES,
   randomAt,
   sampleToken,
+  logprobsOf,
   wantFor,
-  type SamplingOptions
+  type SamplingOptions,
+  type SoFar
 } from '../../../node/pipeline/sampling.js'
 
-const plain: SamplingOptions = { temperature: 1, topK: 0, topP: 1, minP: 0, repeatPenalty: 1, seed: 7 }
+const plain: SamplingOptions = { ...DEFAULT_SAMPLING, temperature: 1, topK: 0, topP: 1, minP: 0, seed: 7 }
+
+/** Nothing that is penalised, and so many positions. */
+const at = (position: number): SoFar => ({
+  tokens: Array.from({ length: position }, () => 9_999),
+  promptLength: position
+})
+const after = (...tokens: number[]): SoFar => ({ tokens, promptLength: 0 })
 
 function row(logits: Record<number, number>, logSumExp?: number): RowCandidates {
   const entries = Object.entries(logits).sort((a, b) => b[1] - a[1])
@@ -26,7 +35,7 @@ function row(logits: Record<number, number>, logSumExp?: number): RowCandidates 
 function frequencies(candidates: RowCandidates, options: SamplingOptions, draws = 4_000): Map<number, number> {
   const counts = new Map<number, number>()
   for (let position = 0; position < draws; position++) {
-    const token = sampleToken(candidates, [], position, options)
+    const token = sampleToken(candidates, at(position), options)
     counts.set(token, (counts.get(token) ?? 0) + 1 / draws)
   }
   return counts
@@ -34,7 +43,7 @@ function frequencies(candidates: RowCandidates, options: SamplingOptions, draws 
 
 describe('sampling at the origin', () => {
   it('takes the best token at temperature 0, and the lower id of two equal ones', () => {
-    expect(sampleToken(row({ 5: 1, 9: 3, 2: 3 }), [], 0, { ...plain, temperature: 0 })).toBe(2)
+    expect(sampleToken(row({ 5: 1, 9: 3, 2: 3 }), at(0), { ...plain, temperature: 0 })).toBe(2)
   })
 
   it('draws tokens as often as their probability says', () => {
@@ -72,23 +81,56 @@ describe('sampling at the origin', () => {
 
   it('takes recent tokens down by the repeat penalty, but not those before its window', () => {
     const options = { ...plain, temperature: 0, repeatPenalty: 2 }
-    expect(sampleToken(row({ 1: 3, 2: 2 }), [1], 1, options)).toBe(2)
-    expect(sampleToken(row({ 1: -1, 2: -1.5 }), [1], 1, options)).toBe(2)
+    expect(sampleToken(row({ 1: 3, 2: 2 }), after(1), options)).toBe(2)
+    expect(sampleToken(row({ 1: -1, 2: -1.5 }), after(1), options)).toBe(2)
     const longAgo = [1, ...Array.from({ length: PENALTY_WINDOW }, () => 99)]
-    expect(sampleToken(row({ 1: 3, 2: 2 }), longAgo, 1, options)).toBe(1)
+    expect(sampleToken(row({ 1: 3, 2: 2 }), after(...longAgo), options)).toBe(1)
+  })
+
+  it('takes down what the answer has, once and by count, and not what only the prompt has', () => {
+    const greedy = { ...plain, temperature: 0 }
+    const soFar = { tokens: [3, 1, 2, 2], promptLength: 1 }
+    const candidates = row({ 1: 2, 2: 2.2, 3: 1.5 })
+    const presence = (presencePenalty: number): number => sampleToken(candidates, soFar, { ...greedy, presencePenalty })
+    expect([0, 0.5, 0.8].map(presence)).toEqual([2, 2, 3])
+    const frequency = (frequencyPenalty: number): number =>
+      sampleToken(candidates, soFar, { ...greedy, frequencyPenalty })
+    expect([0, 0.3, 0.8, -0.5].map(frequency)).toEqual([2, 1, 3, 2])
+  })
+
+  it('adds a bias to tokens, also to one that is not among the best', () => {
+    const greedy = { ...plain, temperature: 0 }
+    const biased = (bias: [number, number][]): number =>
+      sampleToken(row({ 1: 2, 2: 1, 7: -5 }), at(0), { ...greedy, logitBias: new Map(bias) })
+    expect(biased([[1, -100]])).toBe(2)
+    expect(biased([[7, 8]])).toBe(7)
+    // Once among the best and once asked for by id.
+    const twice = { ids: Uint32Array.of(1, 2, 2), logits: Float32Array.of(0, 0, 0), logSumExp: Math.log(2) }
+    const drawn = frequencies(twice, { ...plain, topP: 0.99, logitBias: new Map([[2, 0]]) })
+    expect(drawn.get(1)).toBeCloseTo(0.5, 1)
+  })
+
+  it('tells probabilities as the model gives them', () => {
+    const candidates = row({ 1: Math.log(0.5) + 3, 2: Math.log(0.3) + 3, 3: Math.log(0.2) + 3 }, 3)
+    const { token, logprob, top } = logprobsOf(candidates, 2, 2)
+    expect([token, Math.exp(logprob)]).toEqual([2, expect.closeTo(0.3)])
+    expect(top.map(one => [one.token, Math.exp(one.logprob)])).toEqual([
+      [1, expect.closeTo(0.5)],
+      [2, expect.closeTo(0.3)]
+    ])
   })
 
   it('draws the same token for the same seed and position, whatever came before', () => {
     fc.assert(
       fc.property(
         fc.nat(),
-        fc.nat(),
+        fc.nat(1_000),
         fc.array(fc.float({ noNaN: true, min: -20, max: 20 }), { minLength: 2 }),
         (seed, position, logits) => {
           const candidates = row(Object.fromEntries(logits.map((logit, id) => [id, logit])))
           const options = { ...plain, ...DEFAULT_SAMPLING, seed }
-          const token = sampleToken(candidates, [], position, options)
-          expect(sampleToken(candidates, [], position, options)).toBe(token)
+          const token = sampleToken(candidates, at(position), options)
+          expect(sampleToken(candidates, at(position), options)).toBe(token)
           expect(candidates.ids).toContain(token)
         }
       )
@@ -105,13 +147,26 @@ describe('sampling at the origin', () => {
   })
 
   it('asks for one candidate when greedy, and for more where penalties or a wide top-k need them', () => {
-    expect(wantFor({ ...plain, temperature: 0 })).toMatchObject({ candidates: 1, logSumExp: false })
-    expect(wantFor({ ...plain, temperature: 0, repeatPenalty: 1.1 }).candidates).toBe(1 + PENALTY_WINDOW)
-    expect(wantFor({ ...plain, topK: 40, topP: 0.9 })).toMatchObject({
+    expect(wantFor({ ...plain, temperature: 0 }, at(0))).toMatchObject({ candidates: 1, logSumExp: false })
+    expect(wantFor({ ...plain, temperature: 0, repeatPenalty: 1.1 }, at(0)).candidates).toBe(1 + PENALTY_WINDOW)
+    expect(wantFor({ ...plain, topK: 40, topP: 0.9 }, at(0))).toMatchObject({
       candidates: SAMPLED_CANDIDATES,
       logSumExp: false
     })
-    expect(wantFor({ ...plain, topK: 500 }).candidates).toBe(500)
-    expect(wantFor({ ...plain, topK: 0, topP: 0.9 }).logSumExp).toBe(true)
+    expect(wantFor({ ...plain, topK: 500 }, at(0)).candidates).toBe(500)
+    expect(wantFor({ ...plain, topK: 0, topP: 0.9 }, at(0)).logSumExp).toBe(true)
+  })
+
+  it('asks for what bias, counted tokens and probabilities need', () => {
+    const greedy = { ...plain, temperature: 0 }
+    const logitBias = new Map([
+      [7, -1],
+      [9, 1]
+    ])
+    expect(wantFor({ ...greedy, logitBias }, at(0))).toMatchObject({ candidates: 2, ids: [7, 9] })
+    const soFar = { tokens: [5, 1, 2, 2], promptLength: 1 }
+    expect(wantFor({ ...greedy, presencePenalty: 1 }, soFar).candidates).toBe(3)
+    expect(wantFor(greedy, soFar, 5)).toMatchObject({ candidates: 5, logSumExp: true })
+    expect(wantFor(greedy, soFar, 0)).toMatchObject({ candidates: 1, logSumExp: true })
   })
 })

@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto'
+import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../control/contract.js'
+import { withoutErrorEvents } from '../../control/errors.js'
+import type { ControlService } from '../../control/service.js'
+import { failureOf } from '../errors.js'
+import { merged } from '../merge.js'
+import type { EventStream } from '../sse.js'
+import { Course, finishReason, usageOf, type FlambeauView, type Usage } from './answers.js'
+import { errorBody } from './error-body.js'
+import type { CommonRequest } from './schemas.js'
+
+type TextEvent = Extract<GenerateEvent, { event: 'text' }>
+type Event = Exclude<GenerateEvent, { event: 'error' }>
+
+/** One answer that a request asks for. */
+export interface Asked {
+  /** The prompt's number in the request. */
+  prompt: number
+  generate: GenerateRequest
+}
+
+/** What chat and plain completions differ in: the parts of a choice. */
+export interface AnswerForm {
+  readonly object: string
+  readonly chunkObject: string
+  readonly idPrefix: string
+  /** Comes before all text of a choice; undefined: nothing does. */
+  opening(asked: Asked): object | undefined
+  delta(asked: Asked, event: TextEvent): object
+  closing(asked: Asked): object
+  whole(asked: Asked, events: readonly TextEvent[]): object
+}
+
+interface Choice {
+  index: number
+  asked: Asked
+  texts: TextEvent[]
+  course: Course
+  done: Extract<GenerateEvent, { event: 'done' }> | undefined
+}
+
+/** The answers to one request of OpenAI's interface, in one piece or as a stream. */
+export class Completion {
+  readonly #service: Pick<ControlService, 'generate'>
+  readonly #form: AnswerForm
+  readonly #request: CommonRequest
+  readonly #choices: Choice[]
+  readonly #facts: { id: string; created: number; model: string }
+
+  constructor(
+    service: Pick<ControlService, 'generate'>,
+    form: AnswerForm,
+    { request, asked }: { request: CommonRequest; asked: readonly Asked[] }
+  ) {
+    this.#service = service
+    this.#form = form
+    this.#request = request
+    this.#choices = asked.map((one, index) => ({ index, asked: one, texts: [], course: new Course(), done: undefined }))
+    this.#facts = {
+      id: `${form.idPrefix}-${randomBytes(16).toString('hex')}`,
+      created: Math.floor(Date.now() / 1_000),
+      model: request.model
+    }
+  }
+
+  /** @throws what an answer fails with */
+  async whole(signal: AbortSignal): Promise<object> {
+    for await (const { choice, event } of this.#events(signal)) {
+      if (event.event === 'text') choice.texts.push(event)
+    }
+    const choices = this.#choices.map(({ index, asked, texts, ...choice }) => ({
+      ...{ index, ...this.#form.whole(asked, texts), finish_reason: choice.done && finishReason(choice.done) },
+      flambeau: viewOf(choice)
+    }))
+    return { ...this.#facts, object: this.#form.object, choices, usage: this.#usage() }
+  }
+
+  /**
+   * Nothing is sent before the first answer has its route, so that a failure until then has its own status; later ones end
+   * the stream with an error.
+   * @throws what an answer fails with before that
+   */
+  async stream(open: () => EventStream, signal: AbortSignal): Promise<void> {
+    const events = this.#events(signal)
+    try {
+      const first = await events.next()
+      using stream = open()
+      try {
+        for (const choice of this.#choices) await this.#send(stream, choice, this.#form.opening(choice.asked))
+        if (first.done !== true) await this.#pass(stream, first.value)
+        for await (const event of events) await this.#pass(stream, event)
+        if (this.#includesUsage) {
+          await stream.send({ ...this.#facts, object: this.#form.chunkObject, choices: [], usage: this.#usage() })
+        }
+        await stream.send('[DONE]')
+      } catch (error) {
+        await stream.send(errorBody(failureOf(error)))
+      }
+    } finally {
+      await events.return(undefined)
+    }
+  }
+
+  async *#events(signal: AbortSignal): AsyncGenerator<{ choice: Choice; event: Event }> {
+    const answers = this.#choices.map(({ asked }) =>
+      withoutErrorEvents(this.#service.generate(asked.generate, { signal }))
+    )
+    for await (const { index, value: event } of merged<Event>(answers)) {
+      const choice = this.#choices[index]
+      if (choice === undefined) continue
+      if (event.event === 'reroute') choice.course.rerouted(event)
+      if (event.event === 'done') choice.done = event
+      yield { choice, event }
+    }
+  }
+
+  async #pass(stream: EventStream, { choice, event }: { choice: Choice; event: Event }): Promise<void> {
+    if (event.event === 'text') await this.#send(stream, choice, this.#form.delta(choice.asked, event))
+    if (event.event !== 'done') return
+    const closing = { ...this.#form.closing(choice.asked), finish_reason: finishReason(event) }
+    await this.#send(stream, choice, { ...closing, flambeau: viewOf(choice) })
+  }
+
+  async #send(stream: EventStream, { index }: Choice, part: object | undefined): Promise<void> {
+    if (part === undefined) return
+    await stream.send({
+      ...{ ...this.#facts, object: this.#form.chunkObject },
+      choices: [{ index, finish_reason: null, ...part }],
+      ...(this.#includesUsage && { usage: null })
+    })
+  }
+
+  get #includesUsage(): boolean {
+    return this.#request.stream_options?.include_usage === true
+  }
+
+  #usage(): Usage {
+    const stats = (done: Choice['done']): { stats: GenerateStats }[] => (done === undefined ? [] : [done])
+    return usageOf(
+      this.#choices.flatMap(({ asked, done }) => stats(done).map(one => ({ prompt: asked.prompt, stats: one.stats })))
+    )
+  }
+}
+
+function viewOf({ course, done }: Pick<Choice, 'course' | 'done'>): FlambeauView | undefined {
+  return done && course.view(done.stats)
+}

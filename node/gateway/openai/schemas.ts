@@ -1,0 +1,94 @@
+/** Bodies of requests, as OpenAI's interface has them: what is not here is refused by name. docs/api.md tells field by field. */
+import { z } from 'zod'
+import { MAX_WANTED_IDS } from '../../../protocol/limits.js'
+import { MAX_LOGPROBS } from '../../control/schemas.js'
+import { MAX_WAIT_SECONDS } from '../../control/limits.js'
+import { MAX_CHOICES } from '../constants.js'
+
+const MAX_STOP_STRINGS = 16
+const MAX_MESSAGES = 4096
+const MAX_PARTS = 1024
+/** As in OpenAI's interface. */
+const MAX_LEGACY_LOGPROBS = 5
+
+const short = z.string().min(1).max(4096)
+const stop = z.union([short, z.array(short).max(MAX_STOP_STRINGS)])
+const penalty = z.number().min(-2).max(2)
+
+/** What says how an answer is chosen, in both interfaces. */
+const sampling = {
+  temperature: z.number().min(0).max(100).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  top_k: z.int().min(0).max(1_000_000).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  repeat_penalty: z.number().min(1).max(100).optional(),
+  presence_penalty: penalty.optional(),
+  frequency_penalty: penalty.optional(),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,7}$/, 'keys are token ids'), z.number().min(-100).max(100))
+    .refine(bias => Object.keys(bias).length <= MAX_WANTED_IDS, { error: `at most ${MAX_WANTED_IDS} tokens` })
+    .optional(),
+  seed: z.int().min(0).max(0xffff_ffff).optional(),
+  stop: stop.optional()
+}
+
+const maxTokens = z
+  .int()
+  .min(1)
+  .max(2 ** 22)
+
+const common = {
+  model: short,
+  ...sampling,
+  n: z.int().min(1).max(MAX_CHOICES).optional(),
+  max_tokens: maxTokens.optional(),
+  stream: z.boolean().optional(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).optional(),
+  /** Whom it is for; makes no difference to the answer. */
+  user: z.string().max(4096).optional(),
+  /** How the answer is carried: Flambeau's own. */
+  flambeau: z
+    .strictObject({
+      dtype: z.enum(['f32', 'f16']).optional(),
+      replay: z.enum(['fast', 'exact']).optional(),
+      wait: z.number().min(0).max(MAX_WAIT_SECONDS).optional()
+    })
+    .optional()
+}
+
+const textPart = z.strictObject({ type: z.literal('text'), text: z.string() })
+const content = z.union([z.string(), z.array(textPart).min(1).max(MAX_PARTS)], {
+  error: 'must be text, or parts of the type text'
+})
+
+const message = z.strictObject({
+  role: z.enum(['system', 'developer', 'user', 'assistant'], {
+    error: 'must be system, developer, user or assistant'
+  }),
+  content
+})
+
+/** Body of `POST /v1/chat/completions`. */
+export const chatRequest = z.strictObject({
+  ...common,
+  messages: z.array(message).min(1).max(MAX_MESSAGES),
+  max_completion_tokens: maxTokens.optional(),
+  logprobs: z.boolean().optional(),
+  top_logprobs: z.int().min(0).max(MAX_LOGPROBS).optional(),
+  response_format: z.strictObject({ type: z.literal('text', { error: 'must be text' }) }).optional()
+})
+
+/** Body of `POST /v1/completions`. */
+export const completionRequest = z.strictObject({
+  ...common,
+  prompt: z.union([z.string(), z.array(z.string()).min(1).max(MAX_CHOICES)], {
+    error: `must be text, or a list of at most ${MAX_CHOICES} texts`
+  }),
+  echo: z.boolean().optional(),
+  logprobs: z.int().min(0).max(MAX_LEGACY_LOGPROBS).optional()
+})
+
+export type ChatRequest = z.output<typeof chatRequest>
+export type CompletionRequest = z.output<typeof completionRequest>
+/** What both have. */
+export type CommonRequest = Pick<ChatRequest, keyof typeof common>
