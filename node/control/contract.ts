@@ -152,6 +152,8 @@ export interface GenerateRequest {
   /** ... or a conversation. */
   messages?: { role: 'system' | 'user' | 'assistant'; content: string }[]
   sampling: SamplingRequest
+  /** What the answer must be: JSON that fits a schema. */
+  format?: { schema: Record<string, unknown> }
   /** Element type of hidden states on the wire. */
   dtype?: 'f32' | 'f16'
   /** How stages that take another's place are filled: in large steps, or in those that were sent before. */

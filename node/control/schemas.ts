@@ -59,6 +59,7 @@ export const generateRequest = z
       .max(MAX_MESSAGES)
       .exactOptional(),
     sampling,
+    format: z.strictObject({ schema: z.record(z.string(), z.unknown()) }).exactOptional(),
     dtype: z.enum(['f32', 'f16']).exactOptional(),
     replay: z.enum(['fast', 'exact']).exactOptional(),
     wait: z.number().min(0).max(MAX_WAIT_SECONDS).exactOptional()

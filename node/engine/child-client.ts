@@ -96,6 +96,11 @@ export class ChildClient<C extends Calls<C>> {
     return this.#child.pid
   }
 
+  /** The process is gone, or about to be: no call will be answered any more. */
+  get hasEnded(): boolean {
+    return this.#end !== undefined
+  }
+
   /** The last lines of llama.cpp's output. */
   get lastLines(): readonly string[] {
     return this.#lines

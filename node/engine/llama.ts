@@ -63,6 +63,11 @@ export interface LlamaFunctions {
       special: boolean
     ]
   ) => number
+  /** Null where the grammar is not understood. */
+  newGrammar: (vocabulary: Pointer, text: string, root: string) => Pointer | null
+  applySampler: (sampler: Pointer, candidates: Buffered) => void
+  acceptToken: (sampler: Pointer, token: number) => void
+  freeSampler: (sampler: Pointer) => void
   /** Copies `bytes` of a tensor to host memory, from whatever device it is on. */
   readTensor: (tensor: Pointer, into: Buffered, offset: number, bytes: number) => void
   f32ToF16: (from: Float32Array, to: Uint16Array, elements: number) => void
@@ -272,6 +277,10 @@ function bind(
     tokenText: f('llama_vocab_get_text', 'str', [P, I]) as LlamaFunctions['tokenText'],
     tokenBytes: f('llama_token_to_piece', I, [P, I, P, I, I, 'bool']) as LlamaFunctions['tokenBytes'],
     tokenize: f('llama_tokenize', I, [P, P, I, P, I, 'bool', 'bool']) as LlamaFunctions['tokenize'],
+    newGrammar: f('llama_sampler_init_grammar', P, [P, 'str', 'str']) as LlamaFunctions['newGrammar'],
+    applySampler: f('llama_sampler_apply', 'void', [P, P]) as LlamaFunctions['applySampler'],
+    acceptToken: f('llama_sampler_accept', 'void', [P, I]) as LlamaFunctions['acceptToken'],
+    freeSampler: f('llama_sampler_free', 'void', [P]) as LlamaFunctions['freeSampler'],
     readTensor: g('ggml_backend_tensor_get', 'void', [P, P, 'size_t', 'size_t']) as LlamaFunctions['readTensor'],
     f32ToF16: g('ggml_fp32_to_fp16_row', 'void', [P, P, 'int64']) as LlamaFunctions['f32ToF16'],
     f16ToF32: g('ggml_fp16_to_fp32_row', 'void', [P, P, 'int64']) as LlamaFunctions['f16ToF32']

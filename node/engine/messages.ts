@@ -52,12 +52,23 @@ export interface TokenizerCalls {
   open: { request: { file: string }; answer: VocabularyTable }
   tokenize: { request: { text: string; addSpecial: boolean; special: boolean }; answer: Uint32Array }
   render: { request: { messages: ChatMessage[] }; answer: string }
+  /** Begins a text that fits a JSON schema; the answer is its number. */
+  constrain: { request: { schema: unknown }; answer: number }
+  /** After `accepted`, which of the candidates may come next; of all tokens where none are given. */
+  allow: {
+    request: { constraint: number; accepted: number | undefined; candidates: Uint32Array | undefined }
+    answer: Uint32Array
+  }
+  release: { request: { constraint: number }; answer: null }
 }
 
 export const TOKENIZER_CODECS: CallCodecs<TokenizerCalls> = {
   open: STRUCTURED_CALL,
   tokenize: STRUCTURED_CALL,
-  render: STRUCTURED_CALL
+  render: STRUCTURED_CALL,
+  constrain: STRUCTURED_CALL,
+  allow: STRUCTURED_CALL,
+  release: STRUCTURED_CALL
 }
 
 /** What a child's message is; in the parent's, the call's number stands there. */

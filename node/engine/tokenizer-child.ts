@@ -4,12 +4,16 @@ import { Template } from '@huggingface/jinja'
 import { asError } from '../../protocol/errors.js'
 import { CallServer } from './child-server.js'
 import { EngineError } from './errors.js'
-import { TOKENIZER_CODECS } from './messages.js'
+import { type Grammar, grammarOf } from './grammar.js'
+import { TOKENIZER_CODECS, type TokenizerCalls } from './messages.js'
 import type { ChatMessage } from './types.js'
 import { Vocabulary } from './vocabulary.js'
 
 /** Characters of a rendered prompt. */
 const MAX_PROMPT_CHARACTERS = 8 * 1024 * 1024
+/** Answers at a time that must fit a schema: as many as a gateway has under way. */
+const MAX_CONSTRAINTS = 256
+const MAX_GRAMMARS = 32
 
 let opened: Vocabulary | undefined
 let template: Template | undefined
@@ -41,11 +45,46 @@ function runTemplate(source: string, context: Record<string, unknown>): string {
   }
 }
 
+/** Texts under way that must fit a schema, by number. */
+const constraints = new Map<number, Grammar>()
+let nextConstraint = 1
+/** GBNF by schema, as JSON: clients ask for the same one again. */
+const grammars = new Map<string, string>()
+
+async function constrain(schema: unknown): Promise<number> {
+  if (constraints.size >= MAX_CONSTRAINTS) {
+    throw new EngineError('QUEUE_FULL', `${constraints.size} answers with a schema are under way: try later`)
+  }
+  const key = JSON.stringify(schema)
+  const text = grammars.get(key) ?? (await grammarOf(schema))
+  if (grammars.size >= MAX_GRAMMARS) grammars.clear()
+  grammars.set(key, text)
+  const id = nextConstraint++
+  constraints.set(id, vocabulary().grammar(text))
+  return id
+}
+
+function allow({ constraint, accepted, candidates }: TokenizerCalls['allow']['request']): Uint32Array {
+  const grammar = constraints.get(constraint)
+  if (grammar === undefined) throw new EngineError('RELEASED', 'this answer is over')
+  if (accepted !== undefined) grammar.accept(accepted)
+  return grammar.allowed(candidates ?? Uint32Array.from({ length: vocabulary().size }, (_, token) => token))
+}
+
+function release(constraint: number): null {
+  constraints.get(constraint)?.close()
+  constraints.delete(constraint)
+  return null
+}
+
 new CallServer(TOKENIZER_CODECS).serve({
   open: ({ file }) => {
     opened = Vocabulary.open(file)
     return opened.table()
   },
   tokenize: ({ text, ...options }) => vocabulary().tokenize(text, options),
-  render: ({ messages }) => render(messages)
+  render: ({ messages }) => render(messages),
+  constrain: ({ schema }) => constrain(schema),
+  allow,
+  release: ({ constraint }) => release(constraint)
 })

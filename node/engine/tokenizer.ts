@@ -2,7 +2,7 @@ import { abortable, deadline, DeadlineError } from '../deadline.js'
 import { ChildClient, type EngineLogger } from './child-client.js'
 import { EngineError } from './errors.js'
 import { TOKENIZER_CODECS, type TokenizerCalls, type VocabularyTable } from './messages.js'
-import type { ChatMessage, Tokenizer } from './types.js'
+import type { ChatMessage, Constraint, Tokenizer } from './types.js'
 
 export interface TokenizerParts {
   /** The compiled `tokenizer-child.js`. */
@@ -109,6 +109,30 @@ class ChildTokenizer implements Tokenizer {
         'TEMPLATE_TIMEOUT',
         `the model's chat template did not end within ${this.#limits.render} ms: open the tokenizer again, send plain text`
       )
+    }
+  }
+
+  get isLost(): boolean {
+    return this.#client.hasEnded
+  }
+
+  async constrain(schema: unknown, { signal }: { signal?: AbortSignal } = {}): Promise<Constraint> {
+    const silence = this.#limits.tokenize
+    const opening = this.#client.call('constrain', { schema }, { silence, bytes: JSON.stringify(schema).length })
+    const close = (constraint: number): void => {
+      // A process that is gone has forgotten it anyway.
+      this.#client.call('release', { constraint }, { silence }).catch(() => undefined)
+    }
+    try {
+      const constraint = await (signal === undefined ? opening : abortable(opening, signal))
+      return {
+        allowed: ({ accepted, candidates }) =>
+          this.#client.call('allow', { constraint, accepted, candidates }, { silence }),
+        close: () => close(constraint)
+      }
+    } catch (error) {
+      opening.then(close, () => undefined) // where the caller did not wait for it
+      throw error
     }
   }
 

@@ -144,5 +144,22 @@ export interface Tokenizer {
   isEndOfGeneration(token: number): boolean
   /** The prompt text for these messages, ending where the assistant's answer begins. */
   renderChat(messages: ChatMessage[], options?: { signal?: AbortSignal }): Promise<string>
+  /**
+   * Begins a text that fits a JSON schema.
+   * @throws EngineError `BAD_SCHEMA`, `QUEUE_FULL`
+   */
+  constrain(schema: unknown, options?: { signal?: AbortSignal }): Promise<Constraint>
+  /** Its process is gone: of no use any more. */
+  readonly isLost: boolean
   close(): Promise<void>
+}
+
+/** A text under way that must fit a schema. */
+export interface Constraint {
+  /**
+   * Which of the candidates, or of all tokens, may come next; at the end of the whole, those that end an answer.
+   * @param accepted the token that was chosen last, if it has not been told yet
+   */
+  allowed(question: { accepted?: number | undefined; candidates?: Uint32Array | undefined }): Promise<Uint32Array>
+  close(): void
 }

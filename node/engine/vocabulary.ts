@@ -1,4 +1,5 @@
 import { EngineError } from './errors.js'
+import { Grammar } from './grammar.js'
 import { type LlamaFunctions, openVocabularyFunctions, type Pointer } from './llama.js'
 import type { VocabularyTable } from './messages.js'
 
@@ -86,6 +87,15 @@ export class Vocabulary {
     // A vocabulary that lacks single bytes cannot say everything; llama.cpp then answers -1.
     if (found.every(token => token >= 0 && token < this.#size)) return Uint32Array.from(found)
     throw new EngineError('UNKNOWN_TOKEN', 'the vocabulary has no token for a part of this text')
+  }
+
+  /** @throws EngineError `BAD_SCHEMA` */
+  grammar(text: string): Grammar {
+    return Grammar.open(this.#llama, this.#vocabulary, text)
+  }
+
+  get size(): number {
+    return this.#size
   }
 
   #bytesOf(token: number): Uint8Array {

@@ -1,5 +1,7 @@
 /** An answer, token by token: the prompt in overlapping chunks, then one step a token, sampled here. */
-import type { Tokenizer } from '../engine/types.js'
+import type { Constraint, RowCandidates, Tokenizer, Want } from '../engine/types.js'
+import { MAX_CANDIDATES } from '../../protocol/limits.js'
+import { fittingCandidates } from './fitting.js'
 import { chunkRows, STEPS_IN_FLIGHT } from './prompt.js'
 import type { RingSession } from './ring-session.js'
 import type { StepAnswer } from './session-types.js'
@@ -15,6 +17,8 @@ export interface AnswerOptions {
   sampling: SamplingOptions
   /** How many of the likeliest tokens are told with each token's probability; undefined: no probabilities. */
   logprobs?: number | undefined
+  /** What the answer must fit; undefined: anything. */
+  constraint?: Constraint | undefined
   stop: readonly string[]
   maxTokens: number
   /** Positions of the model. */
@@ -37,12 +41,16 @@ export async function* answer(
   const text = new TextStream(options.stop)
   const tokens = Array.from(prompt)
   const soFar: SoFar = { tokens, promptLength: prompt.length }
+  /** The same position again, or the next one: what follows the last token. */
+  const follow = async (want: Want): Promise<StepAnswer> =>
+    session.step({ tokens: Uint32Array.of(tokens.at(-1) ?? 0), position: tokens.length - 1, want })
   let reason: StopReason | undefined
   let step = await prefill(session, options)
   for (;;) {
-    const [row] = step.rows
-    if (row === undefined) throw new RangeError('a step that wanted candidates came back without')
-    const token = sampleToken(row, soFar, sampling)
+    const row = candidatesOf(step)
+    const fitting = await candidatesThatFit(row, options, { soFar, follow, tokenizer })
+    if (fitting === undefined) break
+    const token = sampleToken(fitting, soFar, sampling)
     if (tokenizer.isEndOfGeneration(token)) break
     tokens.push(token)
     const piece = text.push(tokenizer.bytesOf(token))
@@ -50,13 +58,40 @@ export async function* answer(
     yield { type: 'token', token, text: piece.text, step, ...(probabilities && { logprobs: probabilities }) }
     reason = piece.stopped ? 'stop-string' : limitReached(tokens.length, options)
     if (reason !== undefined) break
-    step = await session.step({
-      tokens: Uint32Array.of(token),
-      position: tokens.length - 1,
-      want: wantFor(sampling, soFar, logprobs)
-    })
+    step = await follow(wantOf(options, soFar))
   }
   yield { type: 'end', reason: reason ?? 'stop', text: text.end() }
+}
+
+/** With a format more than the best of all: they may not fit. */
+function wantOf({ sampling, logprobs, constraint }: AnswerOptions, soFar: SoFar): Want {
+  const want = wantFor(sampling, soFar, logprobs)
+  return constraint === undefined ? want : { ...want, candidates: MAX_CANDIDATES }
+}
+
+function candidatesOf({ rows: [row] }: StepAnswer): RowCandidates {
+  if (row === undefined) throw new RangeError('a step that wanted candidates came back without')
+  return row
+}
+
+/** Undefined where nothing fits any more but the end. */
+async function candidatesThatFit(
+  row: RowCandidates,
+  { constraint }: AnswerOptions,
+  {
+    soFar: { tokens, promptLength },
+    follow,
+    tokenizer
+  }: {
+    soFar: SoFar
+    follow: (want: Want) => Promise<StepAnswer>
+    tokenizer: Pick<Tokenizer, 'isEndOfGeneration'>
+  }
+): Promise<RowCandidates | undefined> {
+  if (constraint === undefined) return row
+  const accepted = tokens.length > promptLength ? tokens.at(-1) : undefined
+  const ask = async (want: Want): Promise<RowCandidates> => candidatesOf(await follow(want))
+  return fittingCandidates(row, { constraint, accepted, ask }, tokenizer)
 }
 
 function limitReached(length: number, { prompt, maxTokens, context }: AnswerOptions): StopReason | undefined {
@@ -67,8 +102,9 @@ function limitReached(length: number, { prompt, maxTokens, context }: AnswerOpti
 /** The whole prompt; the answer to its last chunk has the candidates for the first token. */
 async function prefill(
   session: Pick<RingSession, 'step' | 'rowsPerStep'>,
-  { prompt, stages, sampling, logprobs }: AnswerOptions
+  options: AnswerOptions
 ): Promise<StepAnswer> {
+  const { prompt, stages } = options
   const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
   const chunks = chunkRows(prompt.length, { stages, rowsPerStep: session.rowsPerStep })
   const underWay: Promise<StepAnswer>[] = []
@@ -76,7 +112,7 @@ async function prefill(
   let last: StepAnswer | undefined
   for (const [i, rows] of chunks.entries()) {
     if (underWay.length >= STEPS_IN_FLIGHT) await underWay.shift()
-    const want = i === chunks.length - 1 ? wantFor(sampling, soFar, logprobs) : NO_CANDIDATES
+    const want = i === chunks.length - 1 ? wantOf(options, soFar) : NO_CANDIDATES
     const step = session.step({ tokens: prompt.slice(position, position + rows), position, want })
     step.catch(() => undefined) // awaited in its turn
     underWay.push(step)

@@ -1,5 +1,4 @@
 import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
-import type { Tokenizer } from '../engine/types.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { Directory, MissingLayers } from '../swarm/types.js'
@@ -12,7 +11,8 @@ import { PipelineError } from './errors.js'
 import { Notices } from './notices.js'
 import { RingSession, type RingSessionParts } from './ring-session.js'
 import { DirectoryPlanner, nextChange } from './route-planner.js'
-import { promptTokens, samplingOptions } from './request.js'
+import { prepare } from './prepared.js'
+import { samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
 import type { LinkKind, Reroute, SessionStage } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
@@ -82,7 +82,8 @@ export class Origin {
     const notices = new Notices<Notice>()
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
-    const { tokenizer, prompt } = await this.#tokenize(headerFile, request, signal)
+    using prepared = await prepare(this.#parts.tokenizers, { headerFile, request }, signal)
+    const { tokenizer, prompt, constraint } = prepared
     const sampling = samplingOptions(request)
     for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
@@ -109,7 +110,7 @@ export class Origin {
       const stop = request.sampling.stop ?? []
       const { logprobs } = request.sampling
       const events = answer(session, tokenizer, {
-        ...{ prompt, stages: session.stages.length, sampling, logprobs, stop, maxTokens },
+        ...{ prompt, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens },
         context: manifest.context
       })
       const unsent = new Unsent(tokenizer)
@@ -131,19 +132,6 @@ export class Origin {
       signal.removeEventListener('abort', cancel)
       session.close()
     }
-  }
-
-  async #tokenize(
-    headerFile: string,
-    request: GenerateRequest,
-    signal: AbortSignal
-  ): Promise<{ tokenizer: Tokenizer; prompt: Uint32Array }> {
-    const tokenize = async (tokenizer: Tokenizer): Promise<{ tokenizer: Tokenizer; prompt: Uint32Array }> => ({
-      tokenizer,
-      prompt: await promptTokens(tokenizer, request, signal)
-    })
-    // Text is made of tokens without its process.
-    return this.#parts.tokenizers.use(headerFile, tokenize, { signal })
   }
 
   /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */

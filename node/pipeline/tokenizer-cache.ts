@@ -1,16 +1,20 @@
 import { abortable } from '../deadline.js'
-import { EngineError, type EngineErrorCode } from '../engine/errors.js'
 import type { Tokenizer } from '../engine/types.js'
 
 /** Tokenizers that stay open unused: each is a process with a vocabulary in memory. */
 const MAX_OPEN = 2
-/** What these say: the tokenizer's process is of no use any more. */
-const GONE: ReadonlySet<EngineErrorCode> = new Set(['TOKENIZER_LOST', 'TEMPLATE_TIMEOUT', 'ENGINE_STOPPED'])
 
 interface Entry {
   headerFile: string
   opened: Promise<Tokenizer>
+  /** Once it is open. */
+  tokenizer: Tokenizer | undefined
   users: number
+}
+
+/** A tokenizer in use. */
+export interface BorrowedTokenizer extends Disposable {
+  tokenizer: Tokenizer
 }
 
 /** Opens tokenizers on demand and keeps the last few. One that is in use is not closed. */
@@ -24,22 +28,19 @@ export class TokenizerCache {
     this.#openTokenizer = openTokenizer
   }
 
-  /** Runs `work`. A tokenizer that could not be opened, or is lost meanwhile, is opened anew the next time. */
-  async use<T>(
-    headerFile: string,
-    work: (tokenizer: Tokenizer) => Promise<T>,
-    { signal }: { signal: AbortSignal }
-  ): Promise<T> {
+  /** Stays open until it is given back. One that could not be opened, or was lost meanwhile, is opened anew. */
+  async borrow(headerFile: string, { signal }: { signal: AbortSignal }): Promise<BorrowedTokenizer> {
     const entry = this.#entry(headerFile)
     entry.users++
-    try {
-      return await work(await abortable(entry.opened, signal))
-    } catch (error) {
-      if (error instanceof EngineError && GONE.has(error.code)) this.#forget(entry)
-      throw error
-    } finally {
+    const giveBack = (): void => {
       entry.users--
       this.#closeUnused(entry)
+    }
+    try {
+      return { tokenizer: await abortable(entry.opened, signal), [Symbol.dispose]: giveBack }
+    } catch (error) {
+      giveBack()
+      throw error
     }
   }
 
@@ -52,10 +53,20 @@ export class TokenizerCache {
 
   #entry(headerFile: string): Entry {
     const known = this.#entries.get(headerFile)
-    const entry = known ?? { headerFile, opened: this.#openTokenizer(headerFile), users: 0 }
+    const isLost = known?.tokenizer?.isLost === true
+    if (isLost && known.users === 0) this.#close(known)
+    const entry = known === undefined || isLost ? this.#open(headerFile) : known
     this.#entries.delete(headerFile)
     this.#entries.set(headerFile, entry) // newest last
-    if (known === undefined) entry.opened.catch(() => this.#forget(entry))
+    return entry
+  }
+
+  #open(headerFile: string): Entry {
+    const entry: Entry = { headerFile, opened: this.#openTokenizer(headerFile), tokenizer: undefined, users: 0 }
+    entry.opened.then(
+      tokenizer => (entry.tokenizer = tokenizer),
+      () => this.#forget(entry)
+    )
     return entry
   }
 

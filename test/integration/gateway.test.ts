@@ -135,6 +135,33 @@ describe('the OpenAI client', () => {
     expect(second?.message.content?.startsWith(content[0]?.top_logprobs[1]?.token ?? '?')).toBe(true)
   })
 
+  it('has JSON that fits a schema, and other JSON, from a model that knows nothing of either', async () => {
+    const body = { model: 'tiny', messages: MESSAGES, temperature: 1, max_tokens: 400 }
+    const schema = {
+      type: 'object',
+      properties: { yes: { type: 'boolean' }, of: { enum: ['a', 'b'] } }
+    }
+    const three = { ...body, seed: 1, logprobs: true, n: 3 }
+    const { choices } = await openai.chat.completions.create({
+      ...three,
+      response_format: { type: 'json_schema', json_schema: { name: 'answer', strict: true, schema } }
+    })
+    for (const { finish_reason, message } of choices) {
+      expect(finish_reason).toBe('stop')
+      const { yes, of } = JSON.parse(message.content ?? '') as Record<string, unknown>
+      expect([typeof yes, of === 'a' || of === 'b']).toEqual(['boolean', true])
+    }
+    const streamed: OpenAI.ChatCompletionChunk[] = []
+    const any = { ...body, seed: 5, response_format: { type: 'json_object' }, stream: true } as const
+    for await (const chunk of await openai.chat.completions.create(any)) streamed.push(chunk)
+    expect(textOf(streamed).startsWith('{')).toBe(true)
+    if (streamed.at(-1)?.choices[0]?.finish_reason === 'stop') JSON.parse(textOf(streamed))
+    const wrong = { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'string', pattern: 'a' } } } as const
+    await expect(openai.chat.completions.create({ ...body, response_format: wrong })).rejects.toMatchObject({
+      ...{ status: 400, code: 'bad_schema' }
+    })
+  })
+
   it('continues plain text', async () => {
     const body = { model: 'tiny', prompt: 'the', ...GREEDY }
     const answer = await openai.completions.create({ ...body, logprobs: 2, max_tokens: 4 })

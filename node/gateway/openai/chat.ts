@@ -19,9 +19,15 @@ export function askedForChat(request: ChatRequest): Asked[] {
       maxTokens: max_completion_tokens ?? max_tokens,
       logprobs: logprobs === true ? top_logprobs : undefined
     }),
+    ...formatOf(request),
     ...carriedBy(request)
   }
   return repeated(generate, n).map(one => ({ prompt: 0, generate: one }))
+}
+
+function formatOf({ response_format: format }: ChatRequest): Pick<GenerateRequest, 'format'> {
+  if (format === undefined || format.type === 'text') return {}
+  return { format: { schema: format.type === 'json_object' ? { type: 'object' } : format.json_schema.schema } }
 }
 
 /** `chat.completion` and its chunks. */

@@ -68,6 +68,20 @@ const message = z.strictObject({
   content
 })
 
+const responseFormat = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({ type: z.literal('json_object') }),
+  z.strictObject({
+    type: z.literal('json_schema'),
+    json_schema: z.strictObject({
+      name: z.string().max(256).optional(),
+      description: z.string().max(4096).optional(),
+      strict: z.boolean().nullish(),
+      schema: z.record(z.string(), z.unknown())
+    })
+  })
+])
+
 /** Body of `POST /v1/chat/completions`. */
 export const chatRequest = z.strictObject({
   ...common,
@@ -75,7 +89,7 @@ export const chatRequest = z.strictObject({
   max_completion_tokens: maxTokens.optional(),
   logprobs: z.boolean().optional(),
   top_logprobs: z.int().min(0).max(MAX_LOGPROBS).optional(),
-  response_format: z.strictObject({ type: z.literal('text', { error: 'must be text' }) }).optional()
+  response_format: responseFormat.optional()
 })
 
 /** Body of `POST /v1/completions`. */

@@ -173,3 +173,56 @@ test('a file that is no model, or is not there, is an error', async () => {
   expect(await rejectionOf(openTokenizer(PARTS, { headerFile: import.meta.filename }))).toBe('LOAD_FAILED')
   expect(await rejectionOf(openTokenizer(PARTS, { headerFile: folder.file('missing.gguf') }))).toBe('LOAD_FAILED')
 })
+
+/** A text that fits the schema, of tokens that `choose` takes among those that may come next; ends at its end. */
+async function written(schema: unknown, choose: (allowed: Uint32Array) => number): Promise<string> {
+  const constraint = await tokenizer.constrain(schema)
+  const tokens: number[] = []
+  try {
+    for (;;) {
+      const allowed = await constraint.allowed({ accepted: tokens.at(-1) })
+      expect(allowed.length).toBeGreaterThan(0)
+      const token = choose(allowed)
+      if (tokenizer.isEndOfGeneration(token)) return textOf(Uint32Array.from(tokens))
+      tokens.push(token)
+    }
+  } finally {
+    constraint.close()
+  }
+}
+
+test('lets an answer say only what fits its schema', async () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      is: { type: 'boolean' },
+      of: { type: 'array', items: { enum: ['a', 'b'] }, minItems: 2, maxItems: 3 }
+    }
+  }
+  for (const seed of [1, 2, 3, 4, 5]) {
+    let state = seed
+    const choose = (allowed: Uint32Array): number => {
+      state = (state * 48_271) % 2_147_483_647
+      return allowed[state % allowed.length] ?? 0
+    }
+    const value = JSON.parse(await written(schema, choose)) as { is: unknown; of: unknown[] }
+    expect(value).toEqual({ is: expect.any(Boolean) as boolean, of: expect.any(Array) as unknown[] })
+    expect([2, 3]).toContain(value.of.length)
+    expect(value.of.every(one => one === 'a' || one === 'b')).toBe(true)
+  }
+})
+
+test('says which of a few candidates fit', async () => {
+  const constraint = await tokenizer.constrain({ const: 'ab' })
+  const [quote = 0] = await tokenizer.tokenize('"', PLAIN)
+  const [letter = 0] = await tokenizer.tokenize('z', PLAIN)
+  expect([...(await constraint.allowed({ candidates: Uint32Array.of(letter, quote) }))]).toEqual([quote])
+  expect([...(await constraint.allowed({ accepted: quote, candidates: Uint32Array.of(letter, quote) }))]).toEqual([])
+  constraint.close()
+  expect(await rejectionOf(constraint.allowed({}))).toBe('RELEASED')
+})
+
+test('refuses schemas that no grammar can be made of', async () => {
+  expect(await rejectionOf(tokenizer.constrain({ type: 'string', pattern: 'a' }))).toBe('BAD_SCHEMA')
+  expect(await rejectionOf(tokenizer.constrain({ $ref: '#/$defs/nowhere' }))).toBe('BAD_SCHEMA')
+})

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { GenerateEvent, GenerateRequest } from '../../../node/control/contract.js'
 import { EngineError } from '../../../node/engine/errors.js'
-import type { Tokenizer } from '../../../node/engine/types.js'
+import type { Constraint, Tokenizer } from '../../../node/engine/types.js'
 import type { Manifest } from '../../../node/models/types.js'
 import { Origin } from '../../../node/pipeline/origin.js'
 import { TokenizerCache } from '../../../node/pipeline/tokenizer-cache.js'
@@ -18,6 +18,7 @@ const PROMPT = 'some words to go on with'
 class ToyTokenizer implements Tokenizer {
   readonly vocabulary = VOCABULARY
   readonly hasChatTemplate = true
+  isLost = false
   closed = false
   beforeTokenize: () => unknown = () => undefined
 
@@ -36,6 +37,10 @@ class ToyTokenizer implements Tokenizer {
 
   renderChat(messages: { content: string }[]): Promise<string> {
     return Promise.resolve(`<${messages.map(({ content }) => content).join('|')}>`)
+  }
+
+  constrain(): Promise<Constraint> {
+    return Promise.reject(new EngineError('BAD_SCHEMA', 'toys know none'))
   }
 
   close(): Promise<void> {
@@ -295,10 +300,13 @@ describe('Origin, when something is wrong', () => {
     await eventsOf(origin, request())
     const [first] = tokenizers
     if (first === undefined) throw new Error('no tokenizer')
-    first.beforeTokenize = () => Promise.reject(new EngineError('TOKENIZER_LOST', 'it died'))
+    first.beforeTokenize = () => {
+      first.isLost = true
+      throw new EngineError('TOKENIZER_LOST', 'it died')
+    }
     await expect(eventsOf(origin, request())).rejects.toMatchObject({ code: 'TOKENIZER_LOST' })
-    expect(first.closed).toBe(true)
     expect((await eventsOf(origin, request())).at(-1)).toMatchObject({ event: 'done' })
+    expect(first.closed).toBe(true)
     expect(tokenizers).toHaveLength(2)
   })
 })

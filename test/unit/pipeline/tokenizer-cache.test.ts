@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { EngineError } from '../../../node/engine/errors.js'
 import type { Tokenizer } from '../../../node/engine/types.js'
 import { TokenizerCache } from '../../../node/pipeline/tokenizer-cache.js'
 
@@ -14,11 +13,13 @@ function cache() {
       log.push(`close ${headerFile}`)
       return Promise.resolve()
     }
-    return Promise.resolve({ close } as Tokenizer)
+    return Promise.resolve({ close, isLost: false } as Tokenizer)
   }
   const tokenizers = new TokenizerCache({ openTokenizer })
-  const get = (headerFile: string): Promise<Tokenizer> =>
-    tokenizers.use(headerFile, tokenizer => Promise.resolve(tokenizer), options)
+  const get = async (headerFile: string): Promise<Tokenizer> => {
+    using borrowed = await tokenizers.borrow(headerFile, options)
+    return borrowed.tokenizer
+  }
   return { log, tokenizers, get }
 }
 
@@ -39,12 +40,10 @@ describe('TokenizerCache', () => {
 
   it('closes none that is in use', async () => {
     const { log, tokenizers, get } = cache()
-    const done = Promise.withResolvers<undefined>()
-    const using = ['a', 'b', 'c'].map(file => tokenizers.use(file, () => done.promise, options))
+    const borrowed = await Promise.all(['a', 'b', 'c'].map(file => tokenizers.borrow(file, options)))
     await get('d')
     await expect.poll(() => log).toEqual(['open a', 'open b', 'open c', 'open d', 'close d'])
-    done.resolve(undefined)
-    await Promise.all(using)
+    for (const one of borrowed) one[Symbol.dispose]()
     await expect.poll(() => log.slice(5)).toEqual(['close a'])
   })
 
@@ -57,22 +56,20 @@ describe('TokenizerCache', () => {
 
   it('opens one again whose process is lost, once, and leaves the new one alone', async () => {
     const { log, tokenizers, get } = cache()
-    const lost = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()] as const
-    const using = lost.map(({ promise }) => tokenizers.use('a', () => promise, options))
-    const error = new EngineError('TOKENIZER_LOST', 'the process ended')
-    lost[0].reject(error)
-    await expect(using[0]).rejects.toBe(error)
-    await get('a')
-    lost[1].reject(error)
-    await expect(using[1]).rejects.toBe(error)
-    await get('a')
+    const borrowed = [await tokenizers.borrow('a', options), await tokenizers.borrow('a', options)]
+    Object.assign(borrowed[0]?.tokenizer ?? {}, { isLost: true })
+    borrowed[0]?.[Symbol.dispose]()
+    const again = await get('a')
+    expect(again).not.toBe(borrowed[1]?.tokenizer)
+    borrowed[1]?.[Symbol.dispose]()
+    expect(await get('a')).toBe(again)
     await expect.poll(() => log).toEqual(['open a', 'open a', 'close a'])
   })
 
   it('does not wait for one longer than whoever asked', async () => {
     const tokenizers = new TokenizerCache({ openTokenizer: () => new Promise(() => undefined) })
     const controller = new AbortController()
-    const using = tokenizers.use('a', () => Promise.resolve(), { signal: controller.signal })
+    const using = tokenizers.borrow('a', { signal: controller.signal })
     controller.abort(new Error('enough'))
     await expect(using).rejects.toThrow('enough')
   })
