@@ -4,6 +4,7 @@
  */
 
 import type { AvailabilityState, AvailabilityView } from '../availability/types.js'
+import type { ChatMessage, Tool } from '../engine/types.js'
 import type { LayerRange } from '../models/types.js'
 
 export interface StatusView {
@@ -150,7 +151,11 @@ export interface GenerateRequest {
   prompt?: string
   raw?: boolean
   /** ... or a conversation. */
-  messages?: { role: 'system' | 'user' | 'assistant'; content: string }[]
+  messages?: ChatMessage[]
+  /** Functions that the model may ask for; what it asks for is the client's to run. */
+  tools?: Tool[]
+  /** Whether it must (one of them, or this one), may (by default) or may not. */
+  toolChoice?: 'auto' | 'none' | 'required' | { name: string }
   sampling: SamplingRequest
   /** What the answer must be: JSON that fits a schema. */
   format?: { schema: Record<string, unknown> }
@@ -166,6 +171,8 @@ export type GenerateEvent =
   | { event: 'route'; stages: RouteStageView[]; promptTokens: number }
   /** New text; `tokens` are the ids that made it, `logprobs` their probabilities where they were asked for. */
   | { event: 'text'; text: string; tokens: number[]; logprobs?: (LogprobView & { top: LogprobView[] })[] }
+  /** The model asks for a tool; `arguments` is JSON. */
+  | { event: 'tool-call'; name: string; arguments: string }
   /** Stages were lost, or left, and others have taken their place; no token is lost. */
   | {
       event: 'reroute'
@@ -178,7 +185,7 @@ export type GenerateEvent =
     }
   /** Nobody serves what is needed now; the answer goes on when somebody does. */
   | { event: 'waiting'; message: string }
-  | { event: 'done'; reason: 'stop' | 'length' | 'stop-string' | 'context'; stats: GenerateStats }
+  | { event: 'done'; reason: 'stop' | 'length' | 'stop-string' | 'context' | 'tool-calls'; stats: GenerateStats }
   | { event: 'error'; error: ErrorView }
 
 export interface RouteStageView {

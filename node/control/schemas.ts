@@ -47,17 +47,37 @@ const sampling = z.strictObject({
     .exactOptional()
 })
 
+/** Tools of one request, and calls of one turn. */
+const MAX_TOOLS = 128
+
+/** OpenAI's rule. */
+export const toolName = z.string().regex(/^[\w-]{1,64}$/, 'names have 1 to 64 letters, digits, _ and -')
+
+const toolCall = z.strictObject({ id: short, name: toolName, arguments: text })
+const chatMessage = z.discriminatedUnion('role', [
+  z.strictObject({ role: z.enum(['system', 'user']), content: text }),
+  z.strictObject({
+    role: z.literal('assistant'),
+    content: text,
+    toolCalls: z.array(toolCall).max(MAX_TOOLS).exactOptional()
+  }),
+  z.strictObject({ role: z.literal('tool'), content: text, toolCall: short })
+])
+const tool = z.strictObject({
+  name: toolName,
+  description: text.exactOptional(),
+  parameters: z.record(z.string(), z.unknown()).exactOptional()
+})
+
 /** Body of `POST /v1/generate`. */
 export const generateRequest = z
   .strictObject({
     model: short,
     prompt: text.exactOptional(),
     raw: z.boolean().exactOptional(),
-    messages: z
-      .array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: text }))
-      .min(1)
-      .max(MAX_MESSAGES)
-      .exactOptional(),
+    messages: z.array(chatMessage).min(1).max(MAX_MESSAGES).exactOptional(),
+    tools: z.array(tool).min(1).max(MAX_TOOLS).exactOptional(),
+    toolChoice: z.union([z.enum(['auto', 'none', 'required']), z.strictObject({ name: toolName })]).exactOptional(),
     sampling,
     format: z.strictObject({ schema: z.record(z.string(), z.unknown()) }).exactOptional(),
     dtype: z.enum(['f32', 'f16']).exactOptional(),

@@ -35,6 +35,7 @@ import { CodedError } from '../../protocol/errors.js'
  * - `TEXT_TOO_LONG` more text than the limit
  * - `NO_TEMPLATE` the model has no chat template
  * - `BAD_TEMPLATE` the chat template failed or refused these messages
+ * - `NO_TOOLS` the model's chat template has no tools, or asks for them in a way that is not known here
  * - `BAD_SCHEMA` a JSON schema that cannot be used for an answer's form
  * - `TEMPLATE_TIMEOUT` the chat template did not end; the tokenizer is gone
  */
@@ -64,6 +65,7 @@ export type EngineErrorCode =
   | 'TEXT_TOO_LONG'
   | 'NO_TEMPLATE'
   | 'BAD_TEMPLATE'
+  | 'NO_TOOLS'
   | 'BAD_SCHEMA'
   | 'TEMPLATE_TIMEOUT'
 

@@ -2,6 +2,7 @@ import koffi from 'koffi'
 import { EngineError } from './errors.js'
 import { toGeneratorSchema } from './json-schema.js'
 import type { LlamaFunctions, Pointer } from './llama.js'
+import type { TextForm } from './types.js'
 
 /** `llama_token_data`: id, logit, probability; 4 bytes each. */
 const CANDIDATE_WORDS = 3
@@ -61,17 +62,28 @@ export class Grammar {
 /** The generator ends each text with four new lines for a purpose of its own: a text that is whole ends at once. */
 const GENERATOR_END = / "(?:\\n){4}" \[\\n\]\*$/m
 
+/** The generator's first rule, and how it is called within a larger text. */
+const GENERATOR_ROOT = /^root ::= /m
+const JSON_RULE = 'json'
+
 /**
- * GBNF for texts that fit the schema. Loads node-llama-cpp at the first call: a second, and 40 MiB.
+ * GBNF for texts of this form. Loads node-llama-cpp at the first call: a second, and 40 MiB.
  * @throws EngineError `BAD_SCHEMA`
  */
-export async function grammarOf(schema: unknown): Promise<string> {
+export async function grammarOf({ schema, before = '', after = '' }: TextForm): Promise<string> {
   const translated = toGeneratorSchema(schema)
   const { getLlama, LlamaLogLevel } = await import('node-llama-cpp')
   const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: LlamaLogLevel.disabled })
   // Its types know schemas that are written down, not those that come with a request.
   const { grammar } = await llama.createGrammarForJsonSchema(translated as { type: 'object' })
-  if (!GENERATOR_END.test(grammar))
+  if (!GENERATOR_END.test(grammar) || !GENERATOR_ROOT.test(grammar)) {
     throw new EngineError('BAD_SCHEMA', 'node-llama-cpp made another grammar than expected')
-  return grammar.replace(GENERATOR_END, '')
+  }
+  const json = grammar.replace(GENERATOR_END, '').replace(GENERATOR_ROOT, `${JSON_RULE} ::= `)
+  return `root ::= ${literal(before)} ${JSON_RULE} ${literal(after)}\n${json}`
+}
+
+/** A text in GBNF, which has C's escapes. */
+function literal(text: string): string {
+  return JSON.stringify(text)
 }

@@ -9,7 +9,10 @@ import type {
   EngineStep,
   EngineStepResult,
   LoadedShard,
-  ShardFile
+  ShardFile,
+  TextForm,
+  Tool,
+  ToolFormat
 } from './types.js'
 
 /** What may be asked of a child process: request and answer by name. */
@@ -46,14 +49,15 @@ export interface VocabularyTable {
   offsets: Uint32Array
   endOfGeneration: Uint32Array
   hasChatTemplate: boolean
+  toolFormat: ToolFormat | undefined
 }
 
 export interface TokenizerCalls {
   open: { request: { file: string }; answer: VocabularyTable }
   tokenize: { request: { text: string; addSpecial: boolean; special: boolean }; answer: Uint32Array }
-  render: { request: { messages: ChatMessage[] }; answer: string }
-  /** Begins a text that fits a JSON schema; the answer is its number. */
-  constrain: { request: { schema: unknown }; answer: number }
+  render: { request: { messages: ChatMessage[]; tools: Tool[] | undefined }; answer: string }
+  /** Begins a text of this form; the answer is its number. */
+  constrain: { request: TextForm; answer: number }
   /** After `accepted`, which of the candidates may come next; of all tokens where none are given. */
   allow: {
     request: { constraint: number; accepted: number | undefined; candidates: Uint32Array | undefined }

@@ -6,7 +6,8 @@ import { CallServer } from './child-server.js'
 import { EngineError } from './errors.js'
 import { type Grammar, grammarOf } from './grammar.js'
 import { TOKENIZER_CODECS, type TokenizerCalls } from './messages.js'
-import type { ChatMessage } from './types.js'
+import { templateMessage } from './template-messages.js'
+import type { ChatMessage, TextForm, Tool } from './types.js'
 import { Vocabulary } from './vocabulary.js'
 
 /** Characters of a rendered prompt. */
@@ -23,11 +24,12 @@ function vocabulary(): Vocabulary {
   return opened
 }
 
-function render(messages: ChatMessage[]): string {
+function render(messages: ChatMessage[], tools: Tool[] | undefined): string {
   const { template: source, beginText, endText } = vocabulary()
   if (source === undefined) throw new EngineError('NO_TEMPLATE', 'the model has no chat template: send plain text')
   const prompt = runTemplate(source, {
-    messages,
+    messages: messages.map(templateMessage),
+    ...(tools !== undefined && { tools: tools.map(tool => ({ type: 'function', function: tool })) }),
     add_generation_prompt: true,
     bos_token: beginText,
     eos_token: endText
@@ -48,15 +50,15 @@ function runTemplate(source: string, context: Record<string, unknown>): string {
 /** Texts under way that must fit a schema, by number. */
 const constraints = new Map<number, Grammar>()
 let nextConstraint = 1
-/** GBNF by schema, as JSON: clients ask for the same one again. */
+/** GBNF by form, as JSON: clients ask for the same one again. */
 const grammars = new Map<string, string>()
 
-async function constrain(schema: unknown): Promise<number> {
+async function constrain(form: TextForm): Promise<number> {
   if (constraints.size >= MAX_CONSTRAINTS) {
     throw new EngineError('QUEUE_FULL', `${constraints.size} answers with a schema are under way: try later`)
   }
-  const key = JSON.stringify(schema)
-  const text = grammars.get(key) ?? (await grammarOf(schema))
+  const key = JSON.stringify(form)
+  const text = grammars.get(key) ?? (await grammarOf(form))
   if (grammars.size >= MAX_GRAMMARS) grammars.clear()
   grammars.set(key, text)
   const id = nextConstraint++
@@ -83,8 +85,8 @@ new CallServer(TOKENIZER_CODECS).serve({
     return opened.table()
   },
   tokenize: ({ text, ...options }) => vocabulary().tokenize(text, options),
-  render: ({ messages }) => render(messages),
-  constrain: ({ schema }) => constrain(schema),
+  render: ({ messages, tools }) => render(messages, tools),
+  constrain,
   allow,
   release: ({ constraint }) => release(constraint)
 })

@@ -2,7 +2,7 @@ import { abortable, deadline, DeadlineError } from '../deadline.js'
 import { ChildClient, type EngineLogger } from './child-client.js'
 import { EngineError } from './errors.js'
 import { TOKENIZER_CODECS, type TokenizerCalls, type VocabularyTable } from './messages.js'
-import type { ChatMessage, Constraint, Tokenizer } from './types.js'
+import type { ChatMessage, Constraint, TextForm, Tokenizer, Tool, ToolFormat } from './types.js'
 
 export interface TokenizerParts {
   /** The compiled `tokenizer-child.js`. */
@@ -57,6 +57,7 @@ export async function openTokenizer(
 class ChildTokenizer implements Tokenizer {
   readonly vocabulary: number
   readonly hasChatTemplate: boolean
+  readonly toolFormat: ToolFormat | undefined
   readonly #client: ChildClient<TokenizerCalls>
   readonly #table: VocabularyTable
   readonly #endOfGeneration: ReadonlySet<number>
@@ -65,6 +66,7 @@ class ChildTokenizer implements Tokenizer {
   constructor(client: ChildClient<TokenizerCalls>, table: VocabularyTable, settings: TokenizerSettings) {
     this.vocabulary = table.offsets.length - 1
     this.hasChatTemplate = table.hasChatTemplate
+    this.toolFormat = table.toolFormat
     this.#client = client
     this.#table = table
     this.#endOfGeneration = new Set(table.endOfGeneration)
@@ -94,11 +96,14 @@ class ChildTokenizer implements Tokenizer {
     return this.#endOfGeneration.has(token)
   }
 
-  async renderChat(messages: ChatMessage[], { signal }: { signal?: AbortSignal } = {}): Promise<string> {
-    checkLength(messages.reduce((sum, { content }) => sum + content.length, 0))
+  async renderChat(
+    messages: ChatMessage[],
+    { tools, signal }: { tools?: Tool[]; signal?: AbortSignal } = {}
+  ): Promise<string> {
+    checkLength(JSON.stringify([messages, tools]).length)
     if (!this.hasChatTemplate) throw new EngineError('NO_TEMPLATE', 'the model has no chat template: send plain text')
     // Twice the limit as silence: the deadline comes first, and says more.
-    const rendering = this.#client.call('render', { messages }, { silence: 2 * this.#limits.render })
+    const rendering = this.#client.call('render', { messages, tools }, { silence: 2 * this.#limits.render })
     using limit = deadline('rendering a chat template', this.#limits.render, signal)
     try {
       return await abortable(rendering, limit.signal)
@@ -116,9 +121,9 @@ class ChildTokenizer implements Tokenizer {
     return this.#client.hasEnded
   }
 
-  async constrain(schema: unknown, { signal }: { signal?: AbortSignal } = {}): Promise<Constraint> {
+  async constrain(form: TextForm, { signal }: { signal?: AbortSignal } = {}): Promise<Constraint> {
     const silence = this.#limits.tokenize
-    const opening = this.#client.call('constrain', { schema }, { silence, bytes: JSON.stringify(schema).length })
+    const opening = this.#client.call('constrain', form, { silence, bytes: JSON.stringify(form).length })
     const close = (constraint: number): void => {
       // A process that is gone has forgotten it anyway.
       this.#client.call('release', { constraint }, { silence }).catch(() => undefined)

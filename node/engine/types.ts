@@ -127,34 +127,66 @@ export interface Engine {
   removeEventListener<K extends keyof EngineEvents>(type: K, listener: (event: EngineEvents[K]) => void): void
 }
 
-export interface ChatMessage {
-  role: 'system' | 'user' | 'assistant'
-  content: string
+export type ChatMessage =
+  | { role: 'system' | 'user'; content: string }
+  /** `toolCalls`: what it asked for in that turn. */
+  | { role: 'assistant'; content: string; toolCalls?: ToolCall[] }
+  /** What a tool answered; `toolCall` is the id of the call. */
+  | { role: 'tool'; content: string; toolCall: string }
+
+/** A function of the client's that the model may ask for. */
+export interface Tool {
+  name: string
+  description?: string
+  /** JSON schema of its arguments; absent: any object. */
+  parameters?: Record<string, unknown>
 }
+
+export interface ToolCall {
+  /** Of the conversation; some templates show it to the model. */
+  id: string
+  name: string
+  /** JSON. */
+  arguments: string
+}
+
+/**
+ * How a model asks for tools, by its chat template.
+ *
+ * - `hermes` `<tool_call>{"name", "arguments"}</tool_call>`, any number, also after text (Hermes, Qwen)
+ * - `llama3` `{"name", "parameters"}` and nothing else (Llama 3.1 and later)
+ */
+export type ToolFormat = 'hermes' | 'llama3'
 
 /** A model's vocabulary, from its header file; lives in a child process of its own, since a stranger may have written it. */
 export interface Tokenizer {
   readonly vocabulary: number
   /** False where the model has no chat template and prompts are continued as plain text. */
   readonly hasChatTemplate: boolean
+  /** Undefined where the chat template has no tools, or asks for them in a way that is not known here. */
+  readonly toolFormat: ToolFormat | undefined
   /** Token ids of `text`. `special`: names of special tokens in the text count as those tokens. */
   tokenize(text: string, options: { addSpecial: boolean; special: boolean; signal?: AbortSignal }): Promise<Uint32Array>
   /** The bytes that a token stands for; empty for control tokens. Bytes of several tokens may make one character. */
   bytesOf(token: number): Uint8Array
   isEndOfGeneration(token: number): boolean
   /** The prompt text for these messages, ending where the assistant's answer begins. */
-  renderChat(messages: ChatMessage[], options?: { signal?: AbortSignal }): Promise<string>
-  /**
-   * Begins a text that fits a JSON schema.
-   * @throws EngineError `BAD_SCHEMA`, `QUEUE_FULL`
-   */
-  constrain(schema: unknown, options?: { signal?: AbortSignal }): Promise<Constraint>
+  renderChat(messages: ChatMessage[], options?: { tools?: Tool[]; signal?: AbortSignal }): Promise<string>
+  /** @throws EngineError `BAD_SCHEMA`, `QUEUE_FULL` */
+  constrain(form: TextForm, options?: { signal?: AbortSignal }): Promise<Constraint>
   /** Its process is gone: of no use any more. */
   readonly isLost: boolean
   close(): Promise<void>
 }
 
-/** A text under way that must fit a schema. */
+/** A text that is JSON by this schema, between two texts. */
+export interface TextForm {
+  schema: unknown
+  before?: string
+  after?: string
+}
+
+/** A text under way that must have a form. */
 export interface Constraint {
   /**
    * Which of the candidates, or of all tokens, may come next; at the end of the whole, those that end an answer.

@@ -2,6 +2,7 @@ import { EngineError } from './errors.js'
 import { Grammar } from './grammar.js'
 import { type LlamaFunctions, openVocabularyFunctions, type Pointer } from './llama.js'
 import type { VocabularyTable } from './messages.js'
+import { toolFormatOf } from './template-messages.js'
 
 /** Tokens; the largest known vocabularies have 262 144. */
 const MAX_TOKENS = 2 ** 20
@@ -69,7 +70,8 @@ export class Vocabulary {
       bytes: Buffer.concat(pieces, total),
       offsets,
       endOfGeneration: Uint32Array.from(endOfGeneration),
-      hasChatTemplate: this.template !== undefined
+      hasChatTemplate: this.template !== undefined,
+      toolFormat: toolFormatOf(this.template)
     }
   }
 

@@ -16,6 +16,7 @@ import { samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
 import type { LinkKind, Reroute, SessionStage } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
+import type { CallPiece, CallStream } from './tool-calls.js'
 import { Unsent } from './unsent.js'
 
 export interface OriginParts {
@@ -83,7 +84,7 @@ export class Origin {
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     using prepared = await prepare(this.#parts.tokenizers, { headerFile, request }, signal)
-    const { tokenizer, prompt, constraint } = prepared
+    const { tokenizer, prompt, constraint, calls } = prepared
     const sampling = samplingOptions(request)
     for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
@@ -114,6 +115,7 @@ export class Origin {
         context: manifest.context
       })
       const unsent = new Unsent(tokenizer)
+      let called = false
       for (;;) {
         const next: IteratorResult<AnswerEvent, void> = yield* notices.until(events.next())
         if (next.done === true) throw new RangeError('an answer without an end')
@@ -122,10 +124,14 @@ export class Origin {
           stats.token(event.step)
           unsent.add(event)
         }
-        if (event.text !== '' || (event.type === 'end' && !unsent.isEmpty)) yield unsent.take(event.text)
+        const piece = calls === undefined ? { text: event.text, calls: [] } : calls.push(event.text)
+        if (event.type === 'end') addEnd(piece, calls)
+        if (piece.text !== '' || (event.type === 'end' && !unsent.isEmpty)) yield unsent.take(piece.text)
+        for (const call of piece.calls) yield { event: 'tool-call', ...call }
+        called ||= piece.calls.length > 0
         if (event.type !== 'end') continue
         const summary = stats.summary({ promptTokens: prompt.length, stages: views(), seed: sampling.seed })
-        yield { event: 'done', reason: event.reason, stats: summary }
+        yield { event: 'done', reason: called ? 'tool-calls' : event.reason, stats: summary }
         return // nothing comes after it: a change of the route that was under way is nobody's concern any more
       }
     } finally {
@@ -209,6 +215,14 @@ function rerouted({ left, stages, links, replayed, elapsed }: Reroute): Notice {
     ...(reason !== undefined && { reason })
   }))
   return { event: 'reroute', stages: stageViews(stages, links), lost, replayed, elapsedMs: elapsed }
+}
+
+/** With what was held back, since it might have been a call. */
+function addEnd(piece: CallPiece, calls: CallStream | undefined): void {
+  const last = calls?.end()
+  if (last === undefined) return
+  piece.text += last.text
+  piece.calls.push(...last.calls)
 }
 
 function isOutOfRange(error: unknown): boolean {

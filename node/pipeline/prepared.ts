@@ -1,5 +1,7 @@
 import type { GenerateRequest } from '../control/contract.js'
-import type { Constraint, Tokenizer } from '../engine/types.js'
+import { EngineError } from '../engine/errors.js'
+import type { Constraint, TextForm, Tokenizer, ToolFormat } from '../engine/types.js'
+import { CallStream, callForm } from './tool-calls.js'
 import { promptTokens } from './request.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
 
@@ -11,11 +13,13 @@ export interface Prepared extends Disposable {
   prompt: Uint32Array
   /** What the answer must fit; undefined: anything. */
   constraint: Constraint | undefined
+  /** Tells calls of tools from text; undefined where it may not ask for any. */
+  calls: CallStream | undefined
 }
 
 /**
  * Only an answer that must fit a format needs the tokenizer's process to its end.
- * @throws EngineError (tokenizer), PipelineError EMPTY_PROMPT
+ * @throws EngineError (tokenizer, NO_TOOLS), PipelineError EMPTY_PROMPT
  */
 export async function prepare(
   tokenizers: TokenizerCache,
@@ -26,15 +30,40 @@ export async function prepare(
   const { tokenizer } = borrowed
   let constraint: Constraint | undefined
   try {
+    const format = toolFormatFor(tokenizer, request)
     const prompt = await promptTokens(tokenizer, request, signal)
-    constraint = request.format && (await tokenizer.constrain(request.format.schema, { signal }))
+    const form = formOf(request, format)
+    constraint = form && (await tokenizer.constrain(form, { signal }))
+    const calls = format && new CallStream(format)
     const dispose = (): void => {
       if (constraint === undefined) return
       constraint.close()
       borrowed[Symbol.dispose]()
     }
-    return { tokenizer, prompt, constraint, [Symbol.dispose]: dispose }
+    return { tokenizer, prompt, constraint, calls, [Symbol.dispose]: dispose }
   } finally {
     if (constraint === undefined) borrowed[Symbol.dispose]()
   }
+}
+
+/** Undefined where there are no tools, or they must not be used. */
+function toolFormatFor(
+  { toolFormat }: Tokenizer,
+  { model, tools, toolChoice }: GenerateRequest
+): ToolFormat | undefined {
+  if (tools === undefined || toolChoice === 'none') return undefined
+  if (toolFormat !== undefined) return toolFormat
+  throw new EngineError(
+    'NO_TOOLS',
+    `The chat template of ${model} has no tools, or asks for them in a way that is not known here. Ask without tools.`
+  )
+}
+
+function formOf(
+  { format, tools = [], toolChoice }: GenerateRequest,
+  toolFormat: ToolFormat | undefined
+): TextForm | undefined {
+  if (toolFormat === undefined || toolChoice === undefined || toolChoice === 'auto') return format
+  const chosen = typeof toolChoice === 'object' ? tools.filter(({ name }) => name === toolChoice.name) : tools
+  return callForm(chosen, toolFormat)
 }

@@ -16,8 +16,9 @@ export async function promptTokens(
 ): Promise<Uint32Array> {
   const messages = conversation(request)
   const asChat = request.raw !== true && tokenizer.hasChatTemplate
+  const { tools, toolChoice } = request
   const text = asChat
-    ? await tokenizer.renderChat(messages, { signal })
+    ? await tokenizer.renderChat(messages, { ...(tools && toolChoice !== 'none' && { tools }), signal })
     : messages.map(({ content }) => content).join('\n')
   // A chat template writes the special tokens itself; its beginning-of-text, where it has one, is not added twice.
   const tokens = await tokenizer.tokenize(text, { addSpecial: !asChat, special: asChat, signal })

@@ -176,7 +176,7 @@ test('a file that is no model, or is not there, is an error', async () => {
 
 /** A text that fits the schema, of tokens that `choose` takes among those that may come next; ends at its end. */
 async function written(schema: unknown, choose: (allowed: Uint32Array) => number): Promise<string> {
-  const constraint = await tokenizer.constrain(schema)
+  const constraint = await tokenizer.constrain({ schema })
   const tokens: number[] = []
   try {
     for (;;) {
@@ -213,7 +213,7 @@ test('lets an answer say only what fits its schema', async () => {
 })
 
 test('says which of a few candidates fit', async () => {
-  const constraint = await tokenizer.constrain({ const: 'ab' })
+  const constraint = await tokenizer.constrain({ schema: { const: 'ab' } })
   const [quote = 0] = await tokenizer.tokenize('"', PLAIN)
   const [letter = 0] = await tokenizer.tokenize('z', PLAIN)
   expect([...(await constraint.allowed({ candidates: Uint32Array.of(letter, quote) }))]).toEqual([quote])
@@ -223,6 +223,36 @@ test('says which of a few candidates fit', async () => {
 })
 
 test('refuses schemas that no grammar can be made of', async () => {
-  expect(await rejectionOf(tokenizer.constrain({ type: 'string', pattern: 'a' }))).toBe('BAD_SCHEMA')
-  expect(await rejectionOf(tokenizer.constrain({ $ref: '#/$defs/nowhere' }))).toBe('BAD_SCHEMA')
+  expect(await rejectionOf(tokenizer.constrain({ schema: { type: 'string', pattern: 'a' } }))).toBe('BAD_SCHEMA')
+  expect(await rejectionOf(tokenizer.constrain({ schema: { $ref: '#/$defs/nowhere' } }))).toBe('BAD_SCHEMA')
+})
+
+test('shows tools and their calls to a chat template, and says how it asks for them', async () => {
+  const template =
+    '{% for tool in tools %}{{ tool.function.name }} {% endfor %}' +
+    '{% for m in messages %}{{ m.role }} {{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}<tool_call>{{ c.function.arguments.city }}{% endfor %}{% endif %}.{% endfor %}'
+  const withTools = await opened(await headerWith('tools', template))
+  expect([withTools.toolFormat, tokenizer.toolFormat]).toEqual(['hermes', undefined])
+  const toolCalls = [{ id: 'c1', name: 'weather', arguments: '{"city":"ulm"}' }]
+  const text = await withTools.renderChat(
+    [
+      { role: 'assistant', content: 'a', toolCalls },
+      { role: 'tool', content: 'b', toolCall: 'c1' }
+    ],
+    { tools: [{ name: 'weather' }] }
+  )
+  expect(text).toBe('weather assistant a<tool_call>ulm.tool b.')
+})
+
+test('lets an answer say JSON between two texts only', async () => {
+  const constraint = await tokenizer.constrain({ schema: { const: 1 }, before: '<"\\n', after: '>' })
+  const said: number[] = []
+  for (;;) {
+    const allowed = await constraint.allowed({ accepted: said.at(-1) })
+    const [first = 0] = allowed
+    if (tokenizer.isEndOfGeneration(first)) break
+    said.push(first)
+  }
+  constraint.close()
+  expect(textOf(Uint32Array.from(said))).toBe('<"\\n1>')
 })

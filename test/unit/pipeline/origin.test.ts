@@ -18,6 +18,7 @@ const PROMPT = 'some words to go on with'
 class ToyTokenizer implements Tokenizer {
   readonly vocabulary = VOCABULARY
   readonly hasChatTemplate = true
+  readonly toolFormat = undefined
   isLost = false
   closed = false
   beforeTokenize: () => unknown = () => undefined
