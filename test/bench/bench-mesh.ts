@@ -57,7 +57,7 @@ export async function benchMesh(settings: BenchMeshSettings): Promise<BenchMesh>
   const manifest = await buildManifest({ file, gguf }, { name, cuts })
   const prepare = async (home: string): Promise<void> => placeModel(home, { manifest, file })
   const mesh = await startMesh({
-    nodes: [{ args: ['--models', 'none'] }, ...settings.ranges.map(layers => ({ layers }))],
+    nodes: [{ args: ['--models', 'none', '--gateway', '127.0.0.1:0'] }, ...settings.ranges.map(layers => ({ layers }))],
     ...{ models: [], context, prepare }
   })
   const peers = new Map<number, string>()

@@ -65,6 +65,8 @@ function note(course: Course, event: GenerateEvent, onToken: ((course: Course) =
       break
     case 'waiting':
       course.waits.push(performance.now())
+      break
+    case 'tool-call': // nobody offers tools here
   }
 }
 

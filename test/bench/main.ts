@@ -12,7 +12,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   failures: async () => import('./failures.js'),
   drains: async () => import('./drains.js'),
   soak: async () => import('./soak.js'),
-  directory: async () => import('./directory.js')
+  directory: async () => import('./directory.js'),
+  gateway: async () => import('./gateway.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)
