@@ -9,6 +9,7 @@ import { Access, preflightHeaders } from './access.js'
 import { checked } from './check.js'
 import * as limits from './constants.js'
 import { errorHandler, refusePath } from './failing.js'
+import { addOllama } from './ollama/endpoints.js'
 import { askedForChat, ChatForm } from './openai/chat.js'
 import { askedForCompletion, CompletionForm } from './openai/completions.js'
 import { Completion } from './openai/endpoint.js'
@@ -28,7 +29,7 @@ export interface GatewayParts {
 
 const LOOPBACK = '127.0.0.1'
 
-/** The HTTP interface for other people's programs: OpenAI's. */
+/** The HTTP interface for other people's programs: OpenAI's, and Ollama's. */
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #settings: GatewaySettings
@@ -107,6 +108,7 @@ export class Gateway {
       await reply.headers(preflightHeaders(asked)).code(204).send()
     })
     this.#addOpenAi(app)
+    addOllama(app, { ...this.#parts, turns: this.#turns, running: this.#running })
     return app
   }
 
