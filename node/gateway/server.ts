@@ -1,24 +1,24 @@
 import type { AddressInfo } from 'node:net'
-import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { CodedError } from '../../protocol/errors.js'
+import { fastify, type FastifyInstance } from 'fastify'
 import { ControlError } from '../control/errors.js'
 import type { ControlService } from '../control/service.js'
-import { abortable, deadline } from '../deadline.js'
 import type { Logger } from '../logger.js'
 import { resolveModel } from '../pipeline/catalogue.js'
 import { SwarmError } from '../swarm/errors.js'
 import { Access, preflightHeaders } from './access.js'
 import { checked } from './check.js'
 import * as limits from './constants.js'
-import { failureOf, GatewayError } from './errors.js'
+import { errorHandler, refusePath } from './failing.js'
+import { addOllama } from './ollama/endpoints.js'
 import { askedForChat, ChatForm } from './openai/chat.js'
 import { askedForCompletion, CompletionForm } from './openai/completions.js'
 import { Completion } from './openai/endpoint.js'
 import { errorBody } from './openai/error-body.js'
 import { modelObject } from './openai/models.js'
 import { chatRequest, completionRequest } from './openai/schemas.js'
-import { EventStream } from './sse.js'
 import { refuseRaw } from './raw-errors.js'
+import { Running } from './running.js'
+import { eventStream } from './sse.js'
 import { Turns } from './turns.js'
 import type { GatewaySettings } from './types.js'
 
@@ -29,12 +29,12 @@ export interface GatewayParts {
 
 const LOOPBACK = '127.0.0.1'
 
-/** The HTTP interface for other people's programs: OpenAI's. */
+/** The HTTP interface for other people's programs: OpenAI's, and Ollama's. */
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #settings: GatewaySettings
   readonly #turns: Turns
-  readonly #answers = new Map<AbortController, Promise<unknown>>()
+  readonly #running = new Running()
   #app: FastifyInstance | undefined
   #url: string | undefined
 
@@ -73,15 +73,13 @@ export class Gateway {
     if (app === undefined) return
     this.#app = undefined
     this.#url = undefined
-    const reason = new ControlError('STOPPING', 'This node is stopping.')
-    for (const answer of this.#answers.keys()) answer.abort(reason)
-    using limit = deadline('ending the answers', limits.STOP_MS)
-    await abortable(Promise.allSettled(this.#answers.values()), limit.signal).catch(() => undefined) // cut off below
+    await this.#running.stop(new ControlError('STOPPING', 'This node is stopping.'))
     await app.close()
   }
 
   #build(host: string): FastifyInstance {
     const access = new Access({ host, origins: this.#settings.origins })
+    const fail = errorHandler(this.#parts.logger, errorBody)
     const app = fastify({
       bodyLimit: limits.MAX_BODY_BYTES,
       forceCloseConnections: true,
@@ -90,18 +88,13 @@ export class Gateway {
       http: { maxHeaderSize: limits.MAX_HEADER_BYTES, headersTimeout: limits.HEADERS_MS },
       clientErrorHandler: refuseRaw,
       // A path that is none.
-      frameworkErrors: (error, request, reply) => void this.#fail(error, request, reply)
+      frameworkErrors: (error, request, reply) => void fail(error, request, reply)
     })
     app.server.maxConnections = limits.MAX_CONNECTIONS
     // A page of another site may send plain text without asking first.
     app.removeContentTypeParser('text/plain')
-    app.setErrorHandler((error, request, reply) => this.#fail(error, request, reply))
-    app.setNotFoundHandler(request => {
-      throw new GatewayError(
-        'UNKNOWN_PATH',
-        `There is no ${request.method} ${request.url} here; docs/api.md lists what is.`
-      )
-    })
+    app.setErrorHandler(fail)
+    app.setNotFoundHandler(refusePath)
     app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
       const facts = { method, path: routeOptions.url, status: statusCode, ms: Math.round(elapsedTime) }
       if (method === 'POST') this.#parts.logger.info(facts, 'request')
@@ -115,11 +108,13 @@ export class Gateway {
       await reply.headers(preflightHeaders(asked)).code(204).send()
     })
     this.#addOpenAi(app)
+    addOllama(app, { ...this.#parts, turns: this.#turns, running: this.#running })
     return app
   }
 
   #addOpenAi(app: FastifyInstance): void {
     const { service } = this.#parts
+    const stream = eventStream(errorBody)
     app.get('/v1/models', async () => ({ object: 'list', data: (await service.models()).map(modelObject) }))
     app.get<{ Params: { model: string } }>('/v1/models/:model', async ({ params }) =>
       modelObject(resolveModel(await service.models(), params.model))
@@ -127,53 +122,15 @@ export class Gateway {
     app.post('/v1/chat/completions', async ({ body }, reply) => {
       const request = checked(chatRequest, body)
       const completion = new Completion(this.#turns, new ChatForm(), { request, asked: askedForChat(request) })
-      return this.#answer(completion, reply, request)
+      return this.#running.answer(reply, completion, request.stream === true ? stream : undefined)
     })
     app.post('/v1/completions', async ({ body }, reply) => {
       const request = checked(completionRequest, body)
       const form = new CompletionForm(request)
       const completion = new Completion(this.#turns, form, { request, asked: askedForCompletion(request) })
-      return this.#answer(completion, reply, request)
+      return this.#running.answer(reply, completion, request.stream === true ? stream : undefined)
     })
   }
-
-  /** A client that goes away frees every stage. */
-  async #answer(
-    completion: Completion,
-    reply: FastifyReply,
-    { stream }: { stream?: boolean | undefined }
-  ): Promise<unknown> {
-    const gone = new AbortController()
-    const onClose = (): void => gone.abort(new CodedError('ABORTED', 'The client went away.'))
-    reply.raw.once('close', onClose)
-    const { signal } = gone
-    const ended =
-      stream === true ? completion.stream(() => openStream(reply, signal), signal) : completion.whole(signal)
-    this.#answers.set(gone, ended)
-    try {
-      return await ended
-    } finally {
-      reply.raw.off('close', onClose)
-      this.#answers.delete(gone)
-    }
-  }
-
-  #fail(error: unknown, { method, url }: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
-    const failure = failureOf(error)
-    if (failure.code === 'internal') this.#parts.logger.error({ err: error, method, url }, 'a request failed')
-    if (reply.raw.headersSent || reply.raw.destroyed) {
-      reply.hijack()
-      return undefined
-    }
-    if (failure.retryAfterSeconds !== undefined) reply.header('retry-after', String(failure.retryAfterSeconds))
-    return reply.code(failure.status).send(errorBody(failure))
-  }
-}
-
-/** From now on the answer is the stream's. */
-function openStream(reply: FastifyReply, signal: AbortSignal): EventStream {
-  reply.hijack()
-  return new EventStream(reply.raw, signal, reply.getHeaders() as Record<string, string>)
 }
 
 function isTaken(error: unknown): boolean {

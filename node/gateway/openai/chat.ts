@@ -1,6 +1,7 @@
 import { TextDecoder } from 'node:util'
 import type { GenerateEvent, GenerateRequest, LogprobView } from '../../control/contract.js'
-import { carriedBy, repeated, samplingOf } from './answers.js'
+import { samplingOf } from '../sampling.js'
+import { carriedBy, repeated } from './answers.js'
 import type { AnswerForm, Asked } from './endpoint.js'
 import type { ChatRequest } from './schemas.js'
 

@@ -1,6 +1,7 @@
 import type { GenerateEvent, GenerateRequest, LogprobView } from '../../control/contract.js'
 import { badRequest } from '../errors.js'
-import { carriedBy, repeated, samplingOf } from './answers.js'
+import { samplingOf } from '../sampling.js'
+import { carriedBy, repeated } from './answers.js'
 import { finite, textOf } from './chat.js'
 import type { AnswerForm, Asked } from './endpoint.js'
 import { MAX_CHOICES } from '../constants.js'

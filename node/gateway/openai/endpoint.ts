@@ -2,11 +2,10 @@ import { randomBytes } from 'node:crypto'
 import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../control/contract.js'
 import { withoutErrorEvents } from '../../control/errors.js'
 import type { ControlService } from '../../control/service.js'
-import { failureOf } from '../errors.js'
+import { Course, finishReason, type FlambeauView } from '../course.js'
 import { merged } from '../merge.js'
-import type { EventStream } from '../sse.js'
-import { Course, finishReason, usageOf, type FlambeauView, type Usage } from './answers.js'
-import { errorBody } from './error-body.js'
+import type { Answer } from '../running.js'
+import { usageOf, type Usage } from './answers.js'
 import type { CommonRequest } from './schemas.js'
 
 type TextEvent = Extract<GenerateEvent, { event: 'text' }>
@@ -40,7 +39,7 @@ interface Choice {
 }
 
 /** The answers to one request of OpenAI's interface, in one piece or as a stream. */
-export class Completion {
+export class Completion implements Answer {
   readonly #service: Pick<ControlService, 'generate'>
   readonly #form: AnswerForm
   readonly #request: CommonRequest
@@ -75,30 +74,18 @@ export class Completion {
     return { ...this.#facts, object: this.#form.object, choices, usage: this.#usage() }
   }
 
-  /**
-   * Nothing is sent before the first answer has its route, so that a failure until then has its own status; later ones end
-   * the stream with an error.
-   * @throws what an answer fails with before that
-   */
-  async stream(open: () => EventStream, signal: AbortSignal): Promise<void> {
-    const events = this.#events(signal)
-    try {
-      const first = await events.next()
-      using stream = open()
-      try {
-        for (const choice of this.#choices) await this.#send(stream, choice, this.#form.opening(choice.asked))
-        if (first.done !== true) await this.#pass(stream, first.value)
-        for await (const event of events) await this.#pass(stream, event)
-        if (this.#includesUsage) {
-          await stream.send({ ...this.#facts, object: this.#form.chunkObject, choices: [], usage: this.#usage() })
-        }
-        await stream.send('[DONE]')
-      } catch (error) {
-        await stream.send(errorBody(failureOf(error)))
-      }
-    } finally {
-      await events.return(undefined)
+  /** Chunks, and in the end the word that OpenAI's streams end with. @throws what an answer fails with */
+  async *parts(signal: AbortSignal): AsyncGenerator<object | string | undefined> {
+    let begun = false
+    for await (const { choice, event } of this.#events(signal)) {
+      if (!begun) yield* this.#choices.map(one => this.#chunk(one, this.#form.opening(one.asked)))
+      begun = true
+      yield this.#part(choice, event)
     }
+    if (this.#includesUsage) {
+      yield { ...this.#facts, object: this.#form.chunkObject, choices: [], usage: this.#usage() }
+    }
+    yield '[DONE]'
   }
 
   async *#events(signal: AbortSignal): AsyncGenerator<{ choice: Choice; event: Event }> {
@@ -114,20 +101,20 @@ export class Completion {
     }
   }
 
-  async #pass(stream: EventStream, { choice, event }: { choice: Choice; event: Event }): Promise<void> {
-    if (event.event === 'text') await this.#send(stream, choice, this.#form.delta(choice.asked, event))
-    if (event.event !== 'done') return
+  #part(choice: Choice, event: Event): object | undefined {
+    if (event.event === 'text') return this.#chunk(choice, this.#form.delta(choice.asked, event))
+    if (event.event !== 'done') return undefined
     const closing = { ...this.#form.closing(choice.asked), finish_reason: finishReason(event) }
-    await this.#send(stream, choice, { ...closing, flambeau: viewOf(choice) })
+    return this.#chunk(choice, { ...closing, flambeau: viewOf(choice) })
   }
 
-  async #send(stream: EventStream, { index }: Choice, part: object | undefined): Promise<void> {
-    if (part === undefined) return
-    await stream.send({
+  #chunk({ index }: Choice, part: object | undefined): object | undefined {
+    if (part === undefined) return undefined
+    return {
       ...{ ...this.#facts, object: this.#form.chunkObject },
       choices: [{ index, finish_reason: null, ...part }],
       ...(this.#includesUsage && { usage: null })
-    })
+    }
   }
 
   get #includesUsage(): boolean {

@@ -4,42 +4,21 @@ import { MAX_WANTED_IDS } from '../../../protocol/limits.js'
 import { MAX_LOGPROBS } from '../../control/schemas.js'
 import { MAX_WAIT_SECONDS } from '../../control/limits.js'
 import { MAX_CHOICES } from '../constants.js'
+import { maxTokens, samplingFields, shortText } from '../sampling.js'
 
-const MAX_STOP_STRINGS = 16
 const MAX_MESSAGES = 4096
 const MAX_PARTS = 1024
 /** As in OpenAI's interface. */
 const MAX_LEGACY_LOGPROBS = 5
 
-const short = z.string().min(1).max(4096)
-const stop = z.union([short, z.array(short).max(MAX_STOP_STRINGS)])
-const penalty = z.number().min(-2).max(2)
-
-/** What says how an answer is chosen, in both interfaces. */
-const sampling = {
-  temperature: z.number().min(0).max(100).optional(),
-  top_p: z.number().min(0).max(1).optional(),
-  top_k: z.int().min(0).max(1_000_000).optional(),
-  min_p: z.number().min(0).max(1).optional(),
-  repeat_penalty: z.number().min(1).max(100).optional(),
-  presence_penalty: penalty.optional(),
-  frequency_penalty: penalty.optional(),
-  logit_bias: z
-    .record(z.string().regex(/^\d{1,7}$/, 'keys are token ids'), z.number().min(-100).max(100))
-    .refine(bias => Object.keys(bias).length <= MAX_WANTED_IDS, { error: `at most ${MAX_WANTED_IDS} tokens` })
-    .optional(),
-  seed: z.int().min(0).max(0xffff_ffff).optional(),
-  stop: stop.optional()
-}
-
-const maxTokens = z
-  .int()
-  .min(1)
-  .max(2 ** 22)
+const logitBias = z
+  .record(z.string().regex(/^\d{1,7}$/, 'keys are token ids'), z.number().min(-100).max(100))
+  .refine(bias => Object.keys(bias).length <= MAX_WANTED_IDS, { error: `at most ${MAX_WANTED_IDS} tokens` })
 
 const common = {
-  model: short,
-  ...sampling,
+  model: shortText,
+  ...samplingFields,
+  logit_bias: logitBias.optional(),
   n: z.int().min(1).max(MAX_CHOICES).optional(),
   max_tokens: maxTokens.optional(),
   stream: z.boolean().optional(),

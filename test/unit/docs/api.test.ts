@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { MAX_BODY_BYTES, MAX_CHOICES, MAX_HEADER_BYTES, TURN_MS } from '../../../node/gateway/constants.js'
+import {
+  HEARTBEAT_MS,
+  MAX_BODY_BYTES,
+  MAX_CHOICES,
+  MAX_HEADER_BYTES,
+  TURN_MS
+} from '../../../node/gateway/constants.js'
 import { KINDS } from '../../../node/gateway/errors.js'
+import * as ollama from '../../../node/gateway/ollama/schemas.js'
 import { chatRequest, completionRequest } from '../../../node/gateway/openai/schemas.js'
+import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING, PENALTY_WINDOW } from '../../../node/pipeline/sampling.js'
 import { codeSpans, page, prose, tableRows } from './markdown.js'
 
 const api = page('docs/api.md')
@@ -22,6 +30,32 @@ describe('docs/api.md', () => {
     const all = Object.keys(completionRequest.shape)
     expect(own.filter(field => !all.includes(field))).toEqual([])
     expect(all.filter(field => !own.includes(field) && !inherited.includes(field))).toEqual([])
+  })
+
+  it.each([
+    ['Fields of /api/chat', ollama.chat, ollama.UNSUPPORTED_IN_CHAT],
+    ['Fields of /api/generate', ollama.generate, ollama.UNSUPPORTED_IN_GENERATE],
+    ['Fields of /api/show', ollama.show, ollama.UNSUPPORTED_IN_SHOW],
+    ['Options', ollama.options, ollama.UNSUPPORTED_OPTIONS]
+  ])('lists what Ollama has under %s, each once, and what is refused of it', (section, { shape }, refused) => {
+    expect(fieldsIn(section).sort()).toEqual([...Object.keys(shape), ...refused].sort())
+    const [, ...rows] = tableRows(api, section)
+    const called = rows.filter(([, what = '']) => what.startsWith('refused')).map(([field = '']) => field.slice(1, -1))
+    expect(called.sort()).toEqual([...refused].sort())
+  })
+
+  it("says what there is instead of Ollama's defaults", () => {
+    const said = new Map(tableRows(api, 'Options').map(([option = '', what = '']) => [option.slice(1, -1), what]))
+    const { temperature, topK, topP, minP } = DEFAULT_SAMPLING
+    for (const [option, value] of Object.entries({ temperature, top_k: topK, top_p: topP, min_p: minP })) {
+      expect(said.get(option)).toContain(`; ${value} by default`)
+    }
+    expect(said.get('num_predict')).toContain(`${DEFAULT_MAX_TOKENS} by default`)
+    expect(said.get('repeat_last_n')).toContain(`${PENALTY_WINDOW} only`)
+    for (const field of ollama.UNSUPPORTED_IN_MESSAGES) {
+      expect(tableRows(api, 'Fields of /api/chat').find(([field]) => field === '`messages`')?.[1]).toContain(field)
+    }
+    expect(prose(api)).toContain(`after ${HEARTBEAT_MS / 1_000} s of silence`)
   })
 
   it('lists every failure with its status', () => {

@@ -1,0 +1,89 @@
+import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../control/contract.js'
+import { withoutErrorEvents } from '../../control/errors.js'
+import type { ControlService } from '../../control/service.js'
+import { Course, finishReason } from '../course.js'
+import type { Answer } from '../running.js'
+
+type Event = Exclude<GenerateEvent, { event: 'error' }>
+type DoneEvent = Extract<GenerateEvent, { event: 'done' }>
+
+/** How an endpoint carries text. */
+export type Form = (text: string) => object
+
+export const chatForm: Form = content => ({ message: { role: 'assistant', content } })
+export const textForm: Form = response => ({ response })
+
+/** An object that is not the last. @param model as the client calls it */
+export function partOf(model: string, form: Form, text: string): object {
+  return { model, created_at: new Date().toISOString(), ...form(text), done: false }
+}
+
+/** What the last object says where nothing was asked: clients load a model like that, and here it is loaded already. */
+export function loaded(model: string, form: Form): object {
+  return { ...partOf(model, form, ''), done: true, done_reason: 'load' }
+}
+
+/** An answer in Ollama's form. */
+export class OllamaAnswer implements Answer {
+  readonly #service: Pick<ControlService, 'generate'>
+  readonly #form: Form
+  readonly #asked: GenerateRequest
+  readonly #course = new Course()
+  readonly #began = performance.now()
+
+  constructor(service: Pick<ControlService, 'generate'>, form: Form, asked: GenerateRequest) {
+    this.#service = service
+    this.#form = form
+    this.#asked = asked
+  }
+
+  async whole(signal: AbortSignal): Promise<object> {
+    let text = ''
+    for await (const event of this.#events(signal)) {
+      if (event.event === 'text') text += event.text
+      if (event.event === 'done') return this.#last(text, event)
+    }
+    throw new RangeError('an answer without an end')
+  }
+
+  async *parts(signal: AbortSignal): AsyncGenerator<object | undefined> {
+    for await (const event of this.#events(signal)) {
+      if (event.event === 'done') yield this.#last('', event)
+      else yield event.event === 'text' && event.text !== '' ? this.#part(event.text) : undefined
+    }
+  }
+
+  async *#events(signal: AbortSignal): AsyncGenerator<Event> {
+    for await (const event of withoutErrorEvents(this.#service.generate(this.#asked, { signal }))) {
+      if (event.event === 'reroute') this.#course.rerouted(event)
+      yield event
+    }
+  }
+
+  #part(text: string): object {
+    return partOf(this.#asked.model, this.#form, text)
+  }
+
+  #last(text: string, done: DoneEvent): object {
+    return {
+      ...this.#part(text),
+      ...{ done: true, done_reason: finishReason(done) },
+      ...timings(done.stats, performance.now() - this.#began),
+      flambeau: this.#course.view(done.stats)
+    }
+  }
+}
+
+/** Nanoseconds and tokens. Nothing is loaded for an answer. @param totalMs since the request came */
+function timings({ promptTokens, promptMs, generatedTokens, decodeMs }: GenerateStats, totalMs: number): object {
+  return {
+    total_duration: nanoseconds(totalMs),
+    load_duration: 0,
+    prompt_eval_count: promptTokens,
+    prompt_eval_duration: nanoseconds(promptMs),
+    eval_count: generatedTokens,
+    eval_duration: nanoseconds(decodeMs)
+  }
+}
+
+const nanoseconds = (milliseconds: number): number => Math.round(milliseconds * 1_000_000)

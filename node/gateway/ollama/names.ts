@@ -1,0 +1,55 @@
+import type { GenerateEvent, GenerateRequest, ModelView } from '../../control/contract.js'
+import type { ControlOptions, ControlService } from '../../control/service.js'
+import { answersTo, resolveModel } from '../../pipeline/catalogue.js'
+
+/** What Ollama's clients call a model that has no tag. */
+export const TAG = ':latest'
+
+/** Milliseconds for which the names of models are remembered: asking goes once through the swarm, with every answer. */
+export const NAMES_MS = 30_000
+
+type Names = Pick<ModelView, 'name' | 'manifest'>
+
+/** Models by the names that Ollama's clients have for them. */
+export class TaggedModels implements Pick<ControlService, 'generate'> {
+  readonly #service: Pick<ControlService, 'models'>
+  readonly #turns: Pick<ControlService, 'generate'>
+  #known: { until: number; models: readonly Names[] } = { until: 0, models: [] }
+
+  constructor(parts: { service: Pick<ControlService, 'models'>; turns: Pick<ControlService, 'generate'> }) {
+    this.#service = parts.service
+    this.#turns = parts.turns
+  }
+
+  async *generate(request: GenerateRequest, options?: ControlOptions): AsyncGenerator<GenerateEvent> {
+    const model = await this.#nameOf(request.model)
+    yield* this.#turns.generate({ ...request, model }, options)
+  }
+
+  /** Those that the swarm offers now. */
+  async list(): Promise<ModelView[]> {
+    const models = await this.#service.models()
+    this.#known = { until: performance.now() + NAMES_MS, models }
+    return models
+  }
+
+  /** @throws PipelineError UNKNOWN_MODEL, AMBIGUOUS_MODEL */
+  async find(wanted: string): Promise<ModelView> {
+    const models = await this.list()
+    return resolveModel(models, untagged(models, wanted))
+  }
+
+  async #nameOf(wanted: string): Promise<string> {
+    if (!wanted.endsWith(TAG)) return wanted
+    const { until, models } = this.#known
+    const name = untagged(models, wanted)
+    const isKnown = performance.now() < until && models.some(model => answersTo(model, name))
+    return isKnown ? name : untagged(await this.list(), wanted)
+  }
+}
+
+/** Without the tag, unless there is a model that is called like this. */
+export function untagged(models: readonly Names[], wanted: string): string {
+  const isTagged = wanted.endsWith(TAG) && !models.some(model => answersTo(model, wanted))
+  return isTagged ? wanted.slice(0, -TAG.length) : wanted
+}
