@@ -7,10 +7,14 @@ import { abortable, deadline } from '../deadline.js'
 import type { Logger } from '../logger.js'
 import { resolveModel } from '../pipeline/catalogue.js'
 import { SwarmError } from '../swarm/errors.js'
-import { Access, preflightHeaders } from './access.js'
+import { Access, isLoopback, preflightHeaders } from './access.js'
+import { Authorization } from './authorization.js'
 import { checked } from './check.js'
 import * as limits from './constants.js'
-import { failureOf, GatewayError } from './errors.js'
+import { failureOf, GatewayError, headersOf } from './errors.js'
+import { KeyError } from './keys/errors.js'
+import type { Answering } from './keys/keyed-service.js'
+import type { Keyring } from './keys/keyring.js'
 import { askedForChat, ChatForm } from './openai/chat.js'
 import { askedForCompletion, CompletionForm } from './openai/completions.js'
 import { Completion } from './openai/endpoint.js'
@@ -25,6 +29,8 @@ import type { GatewaySettings } from './types.js'
 export interface GatewayParts {
   service: Pick<ControlService, 'generate' | 'models'>
   logger: Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
+  /** Without it there are no keys, and it serves this machine only. */
+  keyring?: Keyring
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -49,11 +55,14 @@ export class Gateway {
     return this.#url
   }
 
-  /** @throws SwarmError PORT_TAKEN, ADDRESS_INVALID */
+  /** @throws SwarmError PORT_TAKEN, ADDRESS_INVALID; KeyError KEYS_NEEDED, KEYS_DAMAGED */
   async start(): Promise<void> {
     const { listen } = this.#settings
     if (listen === 'none' || this.#app !== undefined) return
     const { host, port } = listen === 'auto' ? { host: LOOPBACK, port: limits.DEFAULT_PORT } : listen
+    const { keyring } = this.#parts
+    await keyring?.start()
+    if (!isLoopback(host) && keyring?.hasAny() !== true) throw keysNeeded({ host, port })
     const app = this.#build(host)
     this.#app = app
     try {
@@ -78,10 +87,17 @@ export class Gateway {
     using limit = deadline('ending the answers', limits.STOP_MS)
     await abortable(Promise.allSettled(this.#answers.values()), limit.signal).catch(() => undefined) // cut off below
     await app.close()
+    await this.#parts.keyring?.stop()
   }
 
   #build(host: string): FastifyInstance {
     const access = new Access({ host, origins: this.#settings.origins })
+    const { keyring, service } = this.#parts
+    const answering: Answering = {
+      models: async () => service.models(),
+      generate: (request, options) => this.#turns.generate(request, options)
+    }
+    const authorization = new Authorization({ keyring, service: answering }, { required: !isLoopback(host) })
     const app = fastify({
       bodyLimit: limits.MAX_BODY_BYTES,
       forceCloseConnections: true,
@@ -102,37 +118,46 @@ export class Gateway {
         `There is no ${request.method} ${request.url} here; docs/api.md lists what is.`
       )
     })
-    app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
-      const facts = { method, path: routeOptions.url, status: statusCode, ms: Math.round(elapsedTime) }
+    app.addHook('onResponse', async ({ method, routeOptions, caller }, { statusCode, elapsedTime }) => {
+      const key = caller?.kind === 'key' ? caller.name : undefined
+      const facts = { method, path: routeOptions.url, key, status: statusCode, ms: Math.round(elapsedTime) }
       if (method === 'POST') this.#parts.logger.info(facts, 'request')
       else this.#parts.logger.debug(facts, 'request')
     })
     app.addHook('onRequest', async (request, reply) => {
       const headers = access.check(request.headers)
       reply.headers(headers)
-      if (request.method !== 'OPTIONS') return
+      if (request.method !== 'OPTIONS') {
+        request.caller = authorization.identify(request.headers)
+        return
+      }
       const asked = request.headers['access-control-request-headers']
       await reply.headers(preflightHeaders(asked)).code(204).send()
     })
-    this.#addOpenAi(app)
+    app.decorateRequest('caller', undefined)
+    this.#addOpenAi(app, authorization)
     return app
   }
 
-  #addOpenAi(app: FastifyInstance): void {
-    const { service } = this.#parts
-    app.get('/v1/models', async () => ({ object: 'list', data: (await service.models()).map(modelObject) }))
-    app.get<{ Params: { model: string } }>('/v1/models/:model', async ({ params }) =>
-      modelObject(resolveModel(await service.models(), params.model))
+  #addOpenAi(app: FastifyInstance, authorization: Authorization): void {
+    app.get('/v1/models', async ({ caller }) => {
+      const models = await authorization.serviceFor(caller).models()
+      return { object: 'list', data: models.map(modelObject) }
+    })
+    app.get<{ Params: { model: string } }>('/v1/models/:model', async ({ params, caller }) =>
+      modelObject(resolveModel(await authorization.serviceFor(caller).models(), params.model))
     )
-    app.post('/v1/chat/completions', async ({ body }, reply) => {
+    app.post('/v1/chat/completions', async ({ body, caller }, reply) => {
+      const service = authorization.serviceFor(caller)
       const request = checked(chatRequest, body)
-      const completion = new Completion(this.#turns, new ChatForm(), { request, asked: askedForChat(request) })
+      const completion = new Completion(service, new ChatForm(), { request, asked: askedForChat(request) })
       return this.#answer(completion, reply, request)
     })
-    app.post('/v1/completions', async ({ body }, reply) => {
+    app.post('/v1/completions', async ({ body, caller }, reply) => {
+      const service = authorization.serviceFor(caller)
       const request = checked(completionRequest, body)
       const form = new CompletionForm(request)
-      const completion = new Completion(this.#turns, form, { request, asked: askedForCompletion(request) })
+      const completion = new Completion(service, form, { request, asked: askedForCompletion(request) })
       return this.#answer(completion, reply, request)
     })
   }
@@ -165,8 +190,7 @@ export class Gateway {
       reply.hijack()
       return undefined
     }
-    if (failure.retryAfterSeconds !== undefined) reply.header('retry-after', String(failure.retryAfterSeconds))
-    return reply.code(failure.status).send(errorBody(failure))
+    return reply.code(failure.status).headers(headersOf(failure)).send(errorBody(failure))
   }
 }
 
@@ -174,6 +198,13 @@ export class Gateway {
 function openStream(reply: FastifyReply, signal: AbortSignal): EventStream {
   reply.hijack()
   return new EventStream(reply.raw, signal, reply.getHeaders() as Record<string, string>)
+}
+
+function keysNeeded({ host, port }: { host: string; port: number }): KeyError {
+  const message =
+    `Other machines can reach the gateway's address ${host}:${port}, so it needs keys, and there is no valid one. ` +
+    'Make one with `flambeau key create --name NAME`, or let it listen on 127.0.0.1.'
+  return new KeyError('KEYS_NEEDED', message, { details: { host, port } })
 }
 
 function isTaken(error: unknown): boolean {
