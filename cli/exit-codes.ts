@@ -2,6 +2,7 @@ import type { ConfigErrorCode } from '../node/config.js'
 import type { ControlErrorCode } from '../node/control/errors.js'
 import type { EngineErrorCode } from '../node/engine/errors.js'
 import type { GatewayErrorCode } from '../node/gateway/errors.js'
+import type { KeyErrorCode } from '../node/gateway/keys/errors.js'
 import type { HoldingErrorCode } from '../node/holding/errors.js'
 import type { HomeErrorCode } from '../node/home.js'
 import type { ModelErrorCode } from '../node/models/errors.js'
@@ -52,6 +53,7 @@ export type AnyErrorCode =
   | CommonErrorCode
   | CliErrorCode
   | GatewayErrorCode
+  | KeyErrorCode
   | HoldingErrorCode
   | HomeErrorCode
   | ConfigErrorCode
@@ -96,7 +98,17 @@ export const EXIT_BY_ERROR: Readonly<Record<AnyErrorCode, ExitCode>> = {
   UNKNOWN_PATH: EXIT.USAGE,
   WRONG_HOST: EXIT.NETWORK,
   FOREIGN_ORIGIN: EXIT.NETWORK,
+  INVALID_KEY: EXIT.NETWORK,
+  MODEL_NOT_ALLOWED: EXIT.NETWORK,
+  RATE_LIMITED: EXIT.NETWORK,
+  TOKENS_EXHAUSTED: EXIT.NETWORK,
   OVERLOADED: EXIT.INCOMPLETE_MODEL,
+
+  KEYS_DAMAGED: EXIT.USAGE,
+  KEYS_FULL: EXIT.USAGE,
+  KEYS_NEEDED: EXIT.USAGE,
+  KEY_EXISTS: EXIT.USAGE,
+  KEY_UNKNOWN: EXIT.USAGE,
 
   LIBRARIES_MISSING: EXIT.ERROR,
   BACKEND_UNAVAILABLE: EXIT.ERROR,

@@ -29,6 +29,7 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'remove', summary: 'no longer hold a model on this node', load: () => import('./commands/remove.js') },
   { name: 'swarm', summary: 'create, join, leave, show a swarm', load: () => import('./commands/swarm.js') },
   { name: 'join', summary: 'join a swarm by invitation', load: () => import('./commands/join.js') },
+  { name: 'key', summary: 'keys for programs that use this node', load: () => import('./commands/key.js') },
   { name: 'shard', summary: 'check how a model splits', load: () => import('./commands/shard.js') },
   { name: 'doctor', summary: 'check this machine', load: () => import('./commands/doctor.js') },
   { name: 'demo', summary: 'three nodes on this machine answer together', load: () => import('./commands/demo.js') }

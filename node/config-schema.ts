@@ -21,8 +21,6 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   fallback: z.input<Schema> | undefined
 }
 
-/** Names and addresses that only this machine itself reaches. */
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 const MAX_ORIGINS = 64
 /** The most entries in a list of addresses. */
 const MAX_ADDRESSES = 64
@@ -58,8 +56,7 @@ const parsed = <T>(parse: (text: string) => T | undefined) =>
 
 function parseGateway(text: string): { host: string; port: number } | 'auto' | 'none' | undefined {
   if (text === 'auto' || text === 'none') return text
-  const found = parseHostPort(text)
-  return found !== undefined && LOOPBACK.has(found.host) ? found : undefined
+  return parseHostPort(text)
 }
 
 const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value
@@ -246,9 +243,9 @@ export const SETTINGS = {
     option: 'gateway <address>',
     form: 'text',
     schema: parsed(parseGateway),
-    allowed: 'auto, none or an address of this machine such as 127.0.0.1:8080 or [::1]:8080',
+    allowed: 'auto, none or an address such as 127.0.0.1:8080 or [::]:8080',
     about:
-      'where other programs reach this node over HTTP; auto is 127.0.0.1 at port 27471, or at another one where that is taken',
+      'where other programs reach this node over HTTP; auto is 127.0.0.1 at port 27471, or at another one where that is taken; addresses that other machines reach need keys',
     fallback: 'auto'
   }),
   'gateway.origins': setting({

@@ -11,6 +11,7 @@ import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
 import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
+import { Keyring } from './gateway/keys/keyring.js'
 import { Gateway } from './gateway/server.js'
 import { readHardware } from './hardware.js'
 import { Announcer } from './holding/announcer.js'
@@ -291,7 +292,8 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     lifecycle,
     gatewayUrl: () => gateway.url
   })
-  const gateway = new Gateway({ service, logger }, config.gateway)
+  const keyring = new Keyring({ logger, now, wallNow: Date.now }, home)
+  const gateway = new Gateway({ service, logger, keyring }, config.gateway)
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }

@@ -13,6 +13,10 @@ export interface Home {
   /** Membership of a swarm. */
   swarmFile: string
   modelsFolder: string
+  /** Keys of the gateway, without their secrets. */
+  keysFolder: string
+  /** What keys have spent today. */
+  keysUsageFile: string
   /** libp2p's own state. */
   datastoreFolder: string
   /** Path of the Unix socket, or name of the pipe on Windows. */
@@ -41,6 +45,8 @@ export function locateHome(env: Environment = process.env, platform: NodeJS.Plat
     identityFile: join(path, 'identity.key'),
     swarmFile: join(path, 'swarm.json'),
     modelsFolder: join(path, 'models'),
+    keysFolder: join(path, 'keys'),
+    keysUsageFile: join(path, 'keys-usage.json'),
     datastoreFolder: join(path, 'datastore'),
     controlSocket: controlSocket(path, platform)
   }

@@ -1,9 +1,10 @@
 /**
- * Who may use the gateway from where. Without keys anybody on this machine may, and so may every page in its browser unless
- * it is told apart: a page of another site has an `Origin` of its own, and one whose name was made to point to this machine
- * (DNS rebinding) has that name as `Host`.
+ * Who may use the gateway from where. Where it needs no key anybody on this machine may, and so may every page in its browser
+ * unless it is told apart: a page of another site has an `Origin` of its own, and one whose name was made to point to this
+ * machine (DNS rebinding) has that name as `Host`. Such a page has no key, so where one is needed any `Host` will do.
  */
 import { isIP } from 'node:net'
+import { ipScope } from '../swarm/ip-scope.js'
 import { GatewayError } from './errors.js'
 
 export interface AccessSettings {
@@ -19,12 +20,19 @@ const LOOPBACK_NAMES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '
 const METHODS = 'GET, POST, DELETE, OPTIONS'
 const PREFLIGHT_SECONDS = 600
 
+/** Is it an address, or a name, that only this machine itself reaches? */
+export function isLoopback(host: string): boolean {
+  return host.toLowerCase() === 'localhost' || ipScope(host) === 'loopback'
+}
+
 export class Access {
-  readonly #names: ReadonlySet<string>
+  /** Undefined: any. */
+  readonly #names: ReadonlySet<string> | undefined
   readonly #origins: ReadonlySet<string>
 
   constructor({ host, origins }: AccessSettings) {
-    this.#names = new Set([...LOOPBACK_NAMES, isIP(host) === 6 ? `[${host}]` : host.toLowerCase()])
+    const own = isIP(host) === 6 ? `[${host}]` : host.toLowerCase()
+    this.#names = isLoopback(host) ? new Set([...LOOPBACK_NAMES, own]) : undefined
     this.#origins = new Set(origins)
   }
 
@@ -35,7 +43,7 @@ export class Access {
    */
   check({ host, origin }: { host?: string | undefined; origin?: string | undefined }): Record<string, string> {
     const name = nameOf(host)
-    if (name === undefined || !this.#names.has(name)) {
+    if (name === undefined || this.#names?.has(name) === false) {
       throw new GatewayError(
         'WRONG_HOST',
         `This node is not called ${JSON.stringify(name ?? '')}: use http://127.0.0.1.`

@@ -8,10 +8,23 @@ import { RETRY_AFTER_SECONDS } from './constants.js'
  * - `UNKNOWN_PATH` no such endpoint
  * - `WRONG_HOST` a name that is not this machine's: perhaps a page of another site that had its name point here
  * - `FOREIGN_ORIGIN` a page that may not use this gateway
+ * - `INVALID_KEY` no key where one is needed, or one that is unknown, expired or revoked
+ * - `MODEL_NOT_ALLOWED` the key is for other models
+ * - `RATE_LIMITED` more requests a minute than the key may
+ * - `TOKENS_EXHAUSTED` more tokens a day than the key may
  * - `OVERLOADED` more answers than fit, or nobody had room for long
  */
 export type GatewayErrorCode =
-  'BAD_REQUEST' | 'UNSUPPORTED_FIELD' | 'UNKNOWN_PATH' | 'WRONG_HOST' | 'FOREIGN_ORIGIN' | 'OVERLOADED'
+  | 'BAD_REQUEST'
+  | 'UNSUPPORTED_FIELD'
+  | 'UNKNOWN_PATH'
+  | 'WRONG_HOST'
+  | 'FOREIGN_ORIGIN'
+  | 'INVALID_KEY'
+  | 'MODEL_NOT_ALLOWED'
+  | 'RATE_LIMITED'
+  | 'TOKENS_EXHAUSTED'
+  | 'OVERLOADED'
 
 /** A request over HTTP that is refused. */
 export class GatewayError extends CodedError<GatewayErrorCode> {
@@ -55,6 +68,10 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   TEMPLATE_TIMEOUT: [400, INVALID],
   AMBIGUOUS_MODEL: [400, INVALID],
   CONTEXT_EXCEEDED: [400, INVALID, 'context_length_exceeded'],
+  INVALID_KEY: [401, INVALID, 'invalid_api_key'],
+  MODEL_NOT_ALLOWED: [403, 'permission_error'],
+  RATE_LIMITED: [429, 'requests', 'rate_limit_exceeded'],
+  TOKENS_EXHAUSTED: [429, 'tokens'],
   WRONG_HOST: [403, 'permission_error'],
   FOREIGN_ORIGIN: [403, 'permission_error'],
   UNKNOWN_MODEL: [404, INVALID, 'model_not_found'],
@@ -89,7 +106,20 @@ function failure(
   return {
     ...{ status, type, code: code ?? ownCode.toLowerCase(), message, details },
     param: typeof param === 'string' ? param : null,
-    retryAfterSeconds: RETRIED.has(status) ? RETRY_AFTER_SECONDS : undefined
+    retryAfterSeconds: RETRIED.has(status) ? secondsIn(details) : undefined
+  }
+}
+
+/** Limits know when there is room again. */
+function secondsIn({ retryAfterSeconds }: Record<string, unknown>): number {
+  return typeof retryAfterSeconds === 'number' ? retryAfterSeconds : RETRY_AFTER_SECONDS
+}
+
+/** What a failure says next to its body. */
+export function headersOf({ status, retryAfterSeconds }: Failure): Record<string, string> {
+  return {
+    ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) })
   }
 }
 

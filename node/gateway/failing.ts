@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from '../logger.js'
-import { type Failure, failureOf, GatewayError } from './errors.js'
+import { type Failure, failureOf, GatewayError, headersOf } from './errors.js'
 
 type ErrorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply | undefined
 
@@ -13,8 +13,7 @@ export function errorHandler(logger: Pick<Logger, 'error'>, bodyOf: (failure: Fa
       reply.hijack()
       return undefined
     }
-    if (failure.retryAfterSeconds !== undefined) reply.header('retry-after', String(failure.retryAfterSeconds))
-    return reply.code(failure.status).send(bodyOf(failure))
+    return reply.code(failure.status).headers(headersOf(failure)).send(bodyOf(failure))
   }
 }
 

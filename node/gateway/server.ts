@@ -1,30 +1,23 @@
 import type { AddressInfo } from 'node:net'
-import { fastify, type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { ControlError } from '../control/errors.js'
 import type { ControlService } from '../control/service.js'
 import type { Logger } from '../logger.js'
-import { resolveModel } from '../pipeline/catalogue.js'
 import { SwarmError } from '../swarm/errors.js'
-import { Access, preflightHeaders } from './access.js'
-import { checked } from './check.js'
-import * as limits from './constants.js'
-import { errorHandler, refusePath } from './failing.js'
-import { addOllama } from './ollama/endpoints.js'
-import { askedForChat, ChatForm } from './openai/chat.js'
-import { askedForCompletion, CompletionForm } from './openai/completions.js'
-import { Completion } from './openai/endpoint.js'
-import { errorBody } from './openai/error-body.js'
-import { modelObject } from './openai/models.js'
-import { chatRequest, completionRequest } from './openai/schemas.js'
-import { refuseRaw } from './raw-errors.js'
+import { isLoopback } from './access.js'
+import { buildApp } from './app.js'
+import { DEFAULT_PORT } from './constants.js'
+import { KeyError } from './keys/errors.js'
+import type { Keyring } from './keys/keyring.js'
 import { Running } from './running.js'
-import { eventStream } from './sse.js'
 import { Turns } from './turns.js'
 import type { GatewaySettings } from './types.js'
 
 export interface GatewayParts {
   service: Pick<ControlService, 'generate' | 'models'>
   logger: Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
+  /** Without it there are no keys, and it serves this machine only. */
+  keyring?: Keyring
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -49,12 +42,16 @@ export class Gateway {
     return this.#url
   }
 
-  /** @throws SwarmError PORT_TAKEN, ADDRESS_INVALID */
+  /** @throws SwarmError PORT_TAKEN, ADDRESS_INVALID; KeyError KEYS_NEEDED, KEYS_DAMAGED */
   async start(): Promise<void> {
     const { listen } = this.#settings
     if (listen === 'none' || this.#app !== undefined) return
-    const { host, port } = listen === 'auto' ? { host: LOOPBACK, port: limits.DEFAULT_PORT } : listen
-    const app = this.#build(host)
+    const { host, port } = listen === 'auto' ? { host: LOOPBACK, port: DEFAULT_PORT } : listen
+    const { keyring } = this.#parts
+    await keyring?.start()
+    if (!isLoopback(host) && keyring?.hasAny() !== true) throw keysNeeded({ host, port })
+    const { origins } = this.#settings
+    const app = buildApp({ ...this.#parts, turns: this.#turns, running: this.#running }, { host, origins })
     this.#app = app
     try {
       await app.listen({ host, port })
@@ -75,62 +72,15 @@ export class Gateway {
     this.#url = undefined
     await this.#running.stop(new ControlError('STOPPING', 'This node is stopping.'))
     await app.close()
+    await this.#parts.keyring?.stop()
   }
+}
 
-  #build(host: string): FastifyInstance {
-    const access = new Access({ host, origins: this.#settings.origins })
-    const fail = errorHandler(this.#parts.logger, errorBody)
-    const app = fastify({
-      bodyLimit: limits.MAX_BODY_BYTES,
-      forceCloseConnections: true,
-      requestTimeout: limits.REQUEST_MS,
-      keepAliveTimeout: limits.IDLE_MS,
-      http: { maxHeaderSize: limits.MAX_HEADER_BYTES, headersTimeout: limits.HEADERS_MS },
-      clientErrorHandler: refuseRaw,
-      // A path that is none.
-      frameworkErrors: (error, request, reply) => void fail(error, request, reply)
-    })
-    app.server.maxConnections = limits.MAX_CONNECTIONS
-    // A page of another site may send plain text without asking first.
-    app.removeContentTypeParser('text/plain')
-    app.setErrorHandler(fail)
-    app.setNotFoundHandler(refusePath)
-    app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
-      const facts = { method, path: routeOptions.url, status: statusCode, ms: Math.round(elapsedTime) }
-      if (method === 'POST') this.#parts.logger.info(facts, 'request')
-      else this.#parts.logger.debug(facts, 'request')
-    })
-    app.addHook('onRequest', async (request, reply) => {
-      const headers = access.check(request.headers)
-      reply.headers(headers)
-      if (request.method !== 'OPTIONS') return
-      const asked = request.headers['access-control-request-headers']
-      await reply.headers(preflightHeaders(asked)).code(204).send()
-    })
-    this.#addOpenAi(app)
-    addOllama(app, { ...this.#parts, turns: this.#turns, running: this.#running })
-    return app
-  }
-
-  #addOpenAi(app: FastifyInstance): void {
-    const { service } = this.#parts
-    const stream = eventStream(errorBody)
-    app.get('/v1/models', async () => ({ object: 'list', data: (await service.models()).map(modelObject) }))
-    app.get<{ Params: { model: string } }>('/v1/models/:model', async ({ params }) =>
-      modelObject(resolveModel(await service.models(), params.model))
-    )
-    app.post('/v1/chat/completions', async ({ body }, reply) => {
-      const request = checked(chatRequest, body)
-      const completion = new Completion(this.#turns, new ChatForm(), { request, asked: askedForChat(request) })
-      return this.#running.answer(reply, completion, request.stream === true ? stream : undefined)
-    })
-    app.post('/v1/completions', async ({ body }, reply) => {
-      const request = checked(completionRequest, body)
-      const form = new CompletionForm(request)
-      const completion = new Completion(this.#turns, form, { request, asked: askedForCompletion(request) })
-      return this.#running.answer(reply, completion, request.stream === true ? stream : undefined)
-    })
-  }
+function keysNeeded({ host, port }: { host: string; port: number }): KeyError {
+  const message =
+    `Other machines can reach the gateway's address ${host}:${port}, so it needs keys, and there is no valid one. ` +
+    'Make one with `flambeau key create --name NAME`, or let it listen on 127.0.0.1.'
+  return new KeyError('KEYS_NEEDED', message, { details: { host, port } })
 }
 
 function isTaken(error: unknown): boolean {

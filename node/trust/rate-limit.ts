@@ -37,6 +37,12 @@ export class RateLimit {
     return true
   }
 
+  /** Milliseconds until the peer's next request is taken; 0: now. */
+  wait(peer: string): number {
+    const now = this.#now()
+    return Math.max(0, (this.#due.get(peer) ?? now) - now - this.#tolerance)
+  }
+
   /** Peers that are remembered. */
   get size(): number {
     return this.#due.size

@@ -1,10 +1,9 @@
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { GenerateRequest } from '../../control/contract.js'
-import type { ControlService } from '../../control/service.js'
-import type { Logger } from '../../logger.js'
 import { incompleteModel } from '../../pipeline/catalogue.js'
 import { VERSION } from '../../version.js'
 import { checked } from '../check.js'
+import type { EndpointParts } from '../endpoint-parts.js'
 import { badRequest } from '../errors.js'
 import { errorHandler, refusePath } from '../failing.js'
 import { lines } from '../ndjson.js'
@@ -13,42 +12,38 @@ import { chatForm, loaded, OllamaAnswer, partOf, textForm, type Form } from './a
 import { askedForChat, askedForText } from './asked.js'
 import { errorBody } from './error-body.js'
 import { listedModel, shownModel } from './models.js'
-import { TaggedModels } from './names.js'
+import { RememberedNames, TaggedModels } from './names.js'
 import { chatRequest, generateRequest, showRequest, type ChatRequest } from './schemas.js'
-
-export interface OllamaParts {
-  service: Pick<ControlService, 'models'>
-  turns: Pick<ControlService, 'generate'>
-  running: Running
-  logger: Pick<Logger, 'error'>
-}
 
 /** What decides about the form of an answer; a stream, as with Ollama, unless the client says otherwise. */
 type Wanted = Pick<ChatRequest, 'model' | 'stream'>
 
 /** Ollama's interface, below `/api`, with errors in its shape. */
-export function addOllama(app: FastifyInstance, parts: OllamaParts): void {
-  const endpoints = new Endpoints(parts)
+export function addOllama(app: FastifyInstance, parts: EndpointParts): void {
+  const remembered = new RememberedNames()
+  const of = ({ caller }: FastifyRequest): Endpoints =>
+    new Endpoints(new TaggedModels({ service: parts.serviceFor(caller), remembered }), parts.running)
   const add = (api: FastifyInstance, _options: object, done: () => void): void => {
     api.setErrorHandler(errorHandler(parts.logger, errorBody))
     api.setNotFoundHandler(refusePath)
     api.get('/version', () => ({ version: VERSION }))
-    api.get('/tags', async () => endpoints.tags())
-    api.post('/show', async ({ body }) => endpoints.show(body))
-    api.post('/chat', async ({ body }, reply) => endpoints.chat(body, reply))
-    api.post('/generate', async ({ body }, reply) => endpoints.generate(body, reply))
+    api.get('/tags', async request => of(request).tags())
+    api.post('/show', async request => of(request).show(request.body))
+    api.post('/chat', async (request, reply) => of(request).chat(request.body, reply))
+    api.post('/generate', async (request, reply) => of(request).generate(request.body, reply))
     done()
   }
   void app.register(add, { prefix: '/api' })
 }
 
+/** For one caller. */
 class Endpoints {
   readonly #models: TaggedModels
   readonly #running: Running
 
-  constructor(parts: OllamaParts) {
-    this.#models = new TaggedModels(parts)
-    this.#running = parts.running
+  constructor(models: TaggedModels, running: Running) {
+    this.#models = models
+    this.#running = running
   }
 
   async tags(): Promise<object> {

@@ -1,6 +1,7 @@
 import type { GenerateEvent, GenerateRequest, ModelView } from '../../control/contract.js'
 import type { ControlOptions, ControlService } from '../../control/service.js'
 import { answersTo, resolveModel } from '../../pipeline/catalogue.js'
+import type { Answering } from '../answering.js'
 
 /** What Ollama's clients call a model that has no tag. */
 export const TAG = ':latest'
@@ -10,26 +11,41 @@ export const NAMES_MS = 30_000
 
 type Names = Pick<ModelView, 'name' | 'manifest'>
 
+/** Names that somebody was told not long ago, whoever it was. */
+export class RememberedNames {
+  #until = 0
+  #models: readonly Names[] = []
+
+  note(models: readonly Names[]): void {
+    this.#until = performance.now() + NAMES_MS
+    this.#models = models
+  }
+
+  /** Empty after `NAMES_MS`. */
+  get models(): readonly Names[] {
+    return performance.now() < this.#until ? this.#models : []
+  }
+}
+
 /** Models by the names that Ollama's clients have for them. */
 export class TaggedModels implements Pick<ControlService, 'generate'> {
-  readonly #service: Pick<ControlService, 'models'>
-  readonly #turns: Pick<ControlService, 'generate'>
-  #known: { until: number; models: readonly Names[] } = { until: 0, models: [] }
+  readonly #service: Answering
+  readonly #remembered: RememberedNames
 
-  constructor(parts: { service: Pick<ControlService, 'models'>; turns: Pick<ControlService, 'generate'> }) {
-    this.#service = parts.service
-    this.#turns = parts.turns
+  constructor({ service, remembered }: { service: Answering; remembered: RememberedNames }) {
+    this.#service = service
+    this.#remembered = remembered
   }
 
   async *generate(request: GenerateRequest, options?: ControlOptions): AsyncGenerator<GenerateEvent> {
     const model = await this.#nameOf(request.model)
-    yield* this.#turns.generate({ ...request, model }, options)
+    yield* this.#service.generate({ ...request, model }, options)
   }
 
   /** Those that the swarm offers now. */
   async list(): Promise<ModelView[]> {
     const models = await this.#service.models()
-    this.#known = { until: performance.now() + NAMES_MS, models }
+    this.#remembered.note(models)
     return models
   }
 
@@ -41,10 +57,9 @@ export class TaggedModels implements Pick<ControlService, 'generate'> {
 
   async #nameOf(wanted: string): Promise<string> {
     if (!wanted.endsWith(TAG)) return wanted
-    const { until, models } = this.#known
+    const { models } = this.#remembered
     const name = untagged(models, wanted)
-    const isKnown = performance.now() < until && models.some(model => answersTo(model, name))
-    return isKnown ? name : untagged(await this.list(), wanted)
+    return models.some(model => answersTo(model, name)) ? name : untagged(await this.list(), wanted)
   }
 }
 

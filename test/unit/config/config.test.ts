@@ -109,6 +109,7 @@ describe('the configuration', () => {
     ],
     ['FLAMBEAU_YIELD', 'on', { schedule: { yield: true } }],
     ['FLAMBEAU_GATEWAY', '[::1]:80', { gateway: { listen: { host: '::1', port: 80 } } }],
+    ['FLAMBEAU_GATEWAY', '0.0.0.0:8080', { gateway: { listen: { host: '0.0.0.0', port: 8080 } } }],
     ['FLAMBEAU_ORIGINS', 'https://a.example', { gateway: { origins: ['https://a.example'] } }],
     ['FLAMBEAU_LOG_LEVEL', 'debug', { log: { level: 'debug' } }]
   ])('reads %s=%s', async (variable, text, expected) => {

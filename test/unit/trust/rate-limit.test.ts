@@ -59,6 +59,24 @@ describe('RateLimit', () => {
     )
   })
 
+  it('says how long whoever is refused has to wait, to the millisecond', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 20 }), (perSecond, burst) => {
+        const clock = { now: 0 }
+        const limit = limitAt(clock, { perSecond, burst })
+        expect(limit.wait('a')).toBe(0)
+        expect(times(burst, () => limit.take('a'))).toBe(burst)
+        const wait = limit.wait('a')
+        expect(wait).toBeCloseTo(1_000 / perSecond)
+        clock.now = 0.9 * wait
+        expect(limit.take('a')).toBe(false)
+        clock.now = wait
+        expect(limit.wait('a')).toBe(0)
+        expect(limit.take('a')).toBe(true)
+      })
+    )
+  })
+
   it('remembers a bounded number of peers, and forgets the longest unheard of', () => {
     const limit = limitAt({ now: 0 }, { perSecond: 1, burst: 1 }, { peers: 3 })
     for (const peer of ['a', 'b', 'c', 'd']) expect(limit.take(peer)).toBe(true)

@@ -1,0 +1,7 @@
+import type { GenerateEvent, GenerateRequest, ModelView } from '../control/contract.js'
+
+/** What the gateway's endpoints ask, on behalf of a caller. */
+export interface Answering {
+  models(): Promise<ModelView[]>
+  generate(request: GenerateRequest, options?: { signal?: AbortSignal }): AsyncGenerator<GenerateEvent>
+}

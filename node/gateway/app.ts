@@ -1,0 +1,76 @@
+/** The gateway's application: who may ask, what is logged, and the interfaces that it speaks. */
+import { fastify, type FastifyInstance } from 'fastify'
+import { Access, isLoopback, preflightHeaders, type AccessSettings } from './access.js'
+import type { Answering } from './answering.js'
+import { Authorization } from './authorization.js'
+import * as limits from './constants.js'
+import type { EndpointParts } from './endpoint-parts.js'
+import { errorHandler, refusePath } from './failing.js'
+import { addOllama } from './ollama/endpoints.js'
+import { addOpenAi } from './openai/endpoints.js'
+import { errorBody } from './openai/error-body.js'
+import { refuseRaw } from './raw-errors.js'
+import type { Running } from './running.js'
+import type { GatewayParts } from './server.js'
+import type { Turns } from './turns.js'
+
+export interface AppParts extends GatewayParts {
+  turns: Turns
+  running: Running
+}
+
+export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInstance {
+  const { service, keyring, logger, turns, running } = parts
+  const fail = errorHandler(logger, errorBody)
+  const app = fastify({
+    bodyLimit: limits.MAX_BODY_BYTES,
+    forceCloseConnections: true,
+    requestTimeout: limits.REQUEST_MS,
+    keepAliveTimeout: limits.IDLE_MS,
+    http: { maxHeaderSize: limits.MAX_HEADER_BYTES, headersTimeout: limits.HEADERS_MS },
+    clientErrorHandler: refuseRaw,
+    // A path that is none.
+    frameworkErrors: (error, request, reply) => void fail(error, request, reply)
+  })
+  app.server.maxConnections = limits.MAX_CONNECTIONS
+  // A page of another site may send plain text without asking first.
+  app.removeContentTypeParser('text/plain')
+  app.setErrorHandler(fail)
+  app.setNotFoundHandler(refusePath)
+  logRequests(app, logger)
+  const answering: Answering = {
+    models: async () => service.models(),
+    generate: (request, options) => turns.generate(request, options)
+  }
+  const authorization = new Authorization({ keyring, service: answering }, { required: !isLoopback(settings.host) })
+  guard(app, new Access(settings), authorization)
+  const endpoints: EndpointParts = { serviceFor: caller => authorization.serviceFor(caller), running, logger }
+  addOpenAi(app, endpoints)
+  addOllama(app, endpoints)
+  return app
+}
+
+/** Before anything else is looked at, the body included. */
+function guard(app: FastifyInstance, access: Access, authorization: Authorization): void {
+  app.decorateRequest('caller', undefined)
+  app.addHook('onRequest', async (request, reply) => {
+    const headers = access.check(request.headers)
+    reply.headers(headers)
+    if (request.method !== 'OPTIONS') {
+      request.caller = authorization.identify(request.headers)
+      return
+    }
+    const asked = request.headers['access-control-request-headers']
+    await reply.headers(preflightHeaders(asked)).code(204).send()
+  })
+}
+
+/** One line each, without what was asked. */
+function logRequests(app: FastifyInstance, logger: GatewayParts['logger']): void {
+  app.addHook('onResponse', async ({ method, routeOptions, caller }, { statusCode, elapsedTime }) => {
+    const key = caller?.kind === 'key' ? caller.name : undefined
+    const facts = { method, path: routeOptions.url, key, status: statusCode, ms: Math.round(elapsedTime) }
+    if (method === 'POST') logger.info(facts, 'request')
+    else logger.debug(facts, 'request')
+  })
+}
