@@ -11,6 +11,7 @@ import { Access, preflightHeaders } from './access.js'
 import { checked } from './check.js'
 import * as limits from './constants.js'
 import { failureOf, GatewayError } from './errors.js'
+import { addHealth, type HealthParts } from './health.js'
 import { askedForChat, ChatForm } from './openai/chat.js'
 import { askedForCompletion, CompletionForm } from './openai/completions.js'
 import { Completion } from './openai/endpoint.js'
@@ -25,6 +26,8 @@ import type { GatewaySettings } from './types.js'
 export interface GatewayParts {
   service: Pick<ControlService, 'generate' | 'models'>
   logger: Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
+  /** Without it nobody can watch over the node, and nothing is counted. */
+  health?: HealthParts
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -33,7 +36,7 @@ const LOOPBACK = '127.0.0.1'
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #settings: GatewaySettings
-  readonly #turns: Turns
+  readonly #turns: Pick<ControlService, 'generate'>
   readonly #answers = new Map<AbortController, Promise<unknown>>()
   #app: FastifyInstance | undefined
   #url: string | undefined
@@ -41,7 +44,8 @@ export class Gateway {
   constructor(parts: GatewayParts, settings: GatewaySettings) {
     this.#parts = parts
     this.#settings = settings
-    this.#turns = new Turns(parts)
+    const turns = new Turns(parts)
+    this.#turns = parts.health?.metrics.answersInTurn(turns) ?? turns
   }
 
   /** Where it is reached, such as http://127.0.0.1:27471; undefined where it is not. */
@@ -93,6 +97,7 @@ export class Gateway {
       frameworkErrors: (error, request, reply) => void this.#fail(error, request, reply)
     })
     app.server.maxConnections = limits.MAX_CONNECTIONS
+    if (this.#parts.health !== undefined) addHealth(app, this.#parts.health)
     // A page of another site may send plain text without asking first.
     app.removeContentTypeParser('text/plain')
     app.setErrorHandler((error, request, reply) => this.#fail(error, request, reply))
