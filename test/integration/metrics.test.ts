@@ -136,7 +136,11 @@ describe('the metrics of a mesh', () => {
     const stream = await openai.chat.completions.create(long, { signal: abort.signal })
     // A loop that is left would end the stream with it.
     const chunks = stream[Symbol.asyncIterator]()
-    for (let text = ''; text === '';) text = (await chunks.next()).value.choices[0]?.delta.content ?? ''
+    let text: string | null | undefined
+    while (!text) {
+      const { value } = (await chunks.next()) as IteratorResult<OpenAI.ChatCompletionChunk, undefined>
+      text = value?.choices[0]?.delta.content
+    }
     const [first, second] = [await scrape(0), await scrape(1)]
     expect(valueOf(first, 'flambeau_answers_running')).toBe(1)
     expect([first, second].map(families => valueOf(families, 'flambeau_sessions'))).toEqual([1, 1])
