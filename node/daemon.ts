@@ -27,6 +27,7 @@ import { Tasks } from './holding/tasks.js'
 import { prepareHome, type Home } from './home.js'
 import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
+import { NodeMetrics } from './metrics/metrics.js'
 import { PieceServer } from './models/piece-server.js'
 import { ModelStore } from './models/store.js'
 import { RETIRE_MS } from './pipeline/constants.js'
@@ -76,7 +77,7 @@ export interface RunningNode {
 /** A node that serves layers and answers on the home's control socket. */
 export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: false })
-  const { engine, swarm, store, trust, host, shards } = parts
+  const { engine, swarm, store, trust, host, shards, metrics, service } = parts
   for (const damaged of store.damaged()) options.logger.warn(damaged, 'a stored model cannot be read; it is left alone')
   engine.addEventListener('lost', () => {
     host.engineLost()
@@ -88,10 +89,11 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
   })
   // Above what a peer may: whoever is refused here is told, and counted.
   const streams = { maxInboundStreams: MAX_STREAMS_OF_CONNECTION }
-  await swarm.handle(STAGE_PROTOCOL, serveStage(host), streams)
-  await swarm.handle(RELAY_PROTOCOL, serveRelay(host), streams)
+  await swarm.handle(STAGE_PROTOCOL, serveStage(host, { traffic: metrics.traffic.stage.peer }), streams)
+  await swarm.handle(RELAY_PROTOCOL, serveRelay(host, { traffic: metrics.traffic.relay.peer }), streams)
   await swarm.handle(PIECES_PROTOCOL, new PieceServer({ store, trust }).handle, streams)
-  const control = new ControlServer({ service: parts.service, logger: options.logger }, options.home)
+  const answers = metrics.answers(service)
+  const control = new ControlServer({ service, answers, logger: options.logger }, options.home)
   // The control socket comes first: it makes sure that only one daemon uses the home.
   return run([
     control,
@@ -197,8 +199,12 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     }
   )
   const { directory } = swarm
+  const metrics = new NodeMetrics({ directory, now })
 
-  const shards = new ShardRegistry({ engine, waiting: trust.waiting, now }, { context, sequences, batch })
+  const shards = new ShardRegistry(
+    { engine, waiting: trust.waiting, onStep: metrics.step, now },
+    { context, sequences, batch }
+  )
   const host = new StageHost({
     ...{ shards, trust, self: identity.peer, now },
     openRelay: async (next, handlers) => {
@@ -207,7 +213,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
         if (reason !== undefined) trust.refuse(reason, next.peer)
         handlers.onLost(error)
       }
-      return openRelay({ swarm }, next, { ...handlers, onLost })
+      return openRelay({ swarm, traffic: metrics.traffic.relay.here }, next, { ...handlers, onLost })
     },
     isStage: peer => directory.nodes().some(node => node.peer === peer && servesLayers(node))
   })
@@ -260,7 +266,9 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     tokenizers,
     session: {
       openChannel: async (stage, handlers, { signal }) =>
-        stage.local ? localStage(host, swarm.peer, handlers) : remoteStage({ swarm }, stage, handlers, { signal }),
+        stage.local
+          ? localStage(host, swarm.peer, handlers)
+          : remoteStage({ swarm, traffic: metrics.traffic.stage.here }, stage, handlers, { signal }),
       ping: async (peer, { signal }) => swarm.ping(peer, { signal }),
       now
     }
@@ -293,7 +301,8 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     gatewayUrl: () => gateway.url
   })
   const keyring = new Keyring({ logger, now, wallNow: Date.now }, home)
-  const gateway = new Gateway({ service, logger, keyring }, config.gateway)
+  const health = { metrics, status: async () => service.status() }
+  const gateway = new Gateway({ service, logger, keyring, health }, config.gateway)
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }
@@ -313,6 +322,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       announcer,
       availability,
       gateway,
+      metrics,
       service
     }
   }

@@ -58,6 +58,7 @@ export function shardViews(shards: readonly ServedShard[], names: ReadonlyMap<st
     ...facts.range,
     secondsPerLayer,
     sessions,
+    context: facts.loaded.context,
     freeContext
   }))
 }

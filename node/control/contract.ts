@@ -47,6 +47,8 @@ export interface ShardView {
   end: number
   secondsPerLayer: number
   sessions: number
+  /** Positions for all sessions, and those that are free. */
+  context: number
   freeContext: number
 }
 

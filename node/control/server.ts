@@ -14,6 +14,8 @@ import type { ControlService } from './service.js'
 
 export interface ControlServerCollaborators {
   service: ControlService
+  /** Who answers instead of the service itself. */
+  answers?: Pick<ControlService, 'generate'>
   logger: Pick<Logger, 'debug' | 'error'>
 }
 
@@ -30,13 +32,18 @@ interface OpenStream {
 /** Serves a `ControlService` on the home's socket; at most one server a socket. */
 export class ControlServer {
   readonly #service: ControlService
+  readonly #answers: Pick<ControlService, 'generate'>
   readonly #logger: ControlServerCollaborators['logger']
   readonly #controlSocket: string
   readonly #streams = new Set<OpenStream>()
   #app: FastifyInstance | undefined
 
-  constructor({ service, logger }: ControlServerCollaborators, { controlSocket }: ControlServerSettings) {
+  constructor(
+    { service, answers = service, logger }: ControlServerCollaborators,
+    { controlSocket }: ControlServerSettings
+  ) {
     this.#service = service
+    this.#answers = answers
     this.#logger = logger
     this.#controlSocket = controlSocket
   }
@@ -121,7 +128,7 @@ export class ControlServer {
     })
     app.post('/v1/generate', (request, reply) => {
       const body = check(generateRequest, request.body)
-      return this.#stream(reply, signal => service.generate(body, { signal }))
+      return this.#stream(reply, signal => this.#answers.generate(body, { signal }))
     })
     return app
   }

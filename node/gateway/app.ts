@@ -1,5 +1,6 @@
 /** The gateway's application: who may ask, what is logged, and the interfaces that it speaks. */
 import { fastify, type FastifyInstance } from 'fastify'
+import type { ControlService } from '../control/service.js'
 import { Access, isLoopback, preflightHeaders, type AccessSettings } from './access.js'
 import type { Answering } from './answering.js'
 import { Authorization } from './authorization.js'
@@ -9,18 +10,19 @@ import { errorHandler, refusePath } from './failing.js'
 import { addOllama } from './ollama/endpoints.js'
 import { addOpenAi } from './openai/endpoints.js'
 import { errorBody } from './openai/error-body.js'
+import { addHealth } from './health.js'
 import { refuseRaw } from './raw-errors.js'
 import type { Running } from './running.js'
 import type { GatewayParts } from './server.js'
-import type { Turns } from './turns.js'
 
 export interface AppParts extends GatewayParts {
-  turns: Turns
+  /** Answers in turn, counted where somebody watches. */
+  turns: Pick<ControlService, 'generate'>
   running: Running
 }
 
 export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInstance {
-  const { service, keyring, logger, turns, running } = parts
+  const { service, keyring, health, logger, turns, running } = parts
   const fail = errorHandler(logger, errorBody)
   const app = fastify({
     bodyLimit: limits.MAX_BODY_BYTES,
@@ -33,6 +35,7 @@ export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInst
     frameworkErrors: (error, request, reply) => void fail(error, request, reply)
   })
   app.server.maxConnections = limits.MAX_CONNECTIONS
+  if (health !== undefined) addHealth(app, health)
   // A page of another site may send plain text without asking first.
   app.removeContentTypeParser('text/plain')
   app.setErrorHandler(fail)
@@ -40,7 +43,9 @@ export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInst
   logRequests(app, logger)
   const answering: Answering = {
     models: async () => service.models(),
-    generate: (request, options) => turns.generate(request, options)
+    async *generate(request, options) {
+      yield* turns.generate(request, options)
+    }
   }
   const authorization = new Authorization({ keyring, service: answering }, { required: !isLoopback(settings.host) })
   guard(app, new Access(settings), authorization)
@@ -50,6 +55,9 @@ export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInst
   return app
 }
 
+/** Whoever restarts nodes that do not answer has no key; that this one lives and takes part is no secret. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+
 /** Before anything else is looked at, the body included. */
 function guard(app: FastifyInstance, access: Access, authorization: Authorization): void {
   app.decorateRequest('caller', undefined)
@@ -57,7 +65,8 @@ function guard(app: FastifyInstance, access: Access, authorization: Authorizatio
     const headers = access.check(request.headers)
     reply.headers(headers)
     if (request.method !== 'OPTIONS') {
-      request.caller = authorization.identify(request.headers)
+      const isProbe = PROBES.has(request.routeOptions.url ?? '')
+      if (!isProbe) request.caller = authorization.identify(request.headers)
       return
     }
     const asked = request.headers['access-control-request-headers']

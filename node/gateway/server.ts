@@ -7,6 +7,7 @@ import { SwarmError } from '../swarm/errors.js'
 import { isLoopback } from './access.js'
 import { buildApp } from './app.js'
 import { DEFAULT_PORT } from './constants.js'
+import type { HealthParts } from './health.js'
 import { KeyError } from './keys/errors.js'
 import type { Keyring } from './keys/keyring.js'
 import { Running } from './running.js'
@@ -18,6 +19,8 @@ export interface GatewayParts {
   logger: Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
   /** Without it there are no keys, and it serves this machine only. */
   keyring?: Keyring
+  /** Without it nobody can watch over the node, and nothing is counted. */
+  health?: HealthParts
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -26,7 +29,7 @@ const LOOPBACK = '127.0.0.1'
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #settings: GatewaySettings
-  readonly #turns: Turns
+  readonly #turns: Pick<ControlService, 'generate'>
   readonly #running = new Running()
   #app: FastifyInstance | undefined
   #url: string | undefined
@@ -34,7 +37,8 @@ export class Gateway {
   constructor(parts: GatewayParts, settings: GatewaySettings) {
     this.#parts = parts
     this.#settings = settings
-    this.#turns = new Turns(parts)
+    const turns = new Turns(parts)
+    this.#turns = parts.health?.metrics.answersInTurn(turns) ?? turns
   }
 
   /** Where it is reached, such as http://127.0.0.1:27471; undefined where it is not. */

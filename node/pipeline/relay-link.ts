@@ -5,7 +5,7 @@ import { decodeRelayReply, encodeRelayRequest, type NextStage } from '../../prot
 import type { Step } from '../../protocol/step.js'
 import { abortable, deadline } from '../deadline.js'
 import { leadsOutside } from '../swarm/addresses.js'
-import { frames, type FrameStream } from '../swarm/wire.js'
+import { frames, type FrameStream, type Traffic } from '../swarm/wire.js'
 import type { Swarm } from '../swarm/types.js'
 import { sendBounded } from './bounded-send.js'
 import { LINK_MS } from './constants.js'
@@ -29,7 +29,7 @@ export interface RelayHandlers {
  * @throws ProtocolError - the next stage's own status; whatever dialling throws
  */
 export async function openRelay(
-  { swarm }: { swarm: Pick<Swarm, 'openStream'> },
+  { swarm, traffic }: { swarm: Pick<Swarm, 'openStream'>; traffic?: Traffic | undefined },
   target: NextStage,
   { onLost, onReplayed }: RelayHandlers
 ): Promise<HiddenStateSink> {
@@ -41,6 +41,7 @@ export async function openRelay(
   let linked = false
   const relay: FrameStream = frames(stream, {
     maxFrameBytes: MAX_RELAY_FRAME_BYTES,
+    traffic,
     onFrame: frame => {
       const reply = decodeRelayReply(frame)
       if (reply.type === 'replayed') {

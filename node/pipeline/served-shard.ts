@@ -27,10 +27,22 @@ export interface Lease {
   release(): Promise<void>
 }
 
+/** A step that has run for a session. */
+export interface ServedStep {
+  rows: number
+  /** Milliseconds, as `EngineStepResult` has them. */
+  queued: number
+  computed: number
+  /** Of this node's owner. */
+  own: boolean
+}
+
 export interface ServedShardParts {
   engine: Engine
   /** Shared by the shards of a node. */
   waiting?: WaitingBytes
+  /** Told of each step of a session; those that measure the shard are nobody's. */
+  onStep?: (step: ServedStep) => void
   /** Milliseconds, monotonic. */
   now?: () => number
 }
@@ -51,19 +63,22 @@ export class ServedShard {
   readonly #waiting: WaitingBytes
   readonly #share: FairShare
   readonly #pace: Pace
+  readonly #onStep: (step: ServedStep) => void
   readonly #free: number[]
   #reserved = 0
   #queue = 0
+  #isTrial = false
   #idle: PromiseWithResolvers<undefined> | undefined
 
   constructor(
-    { engine, waiting = new WaitingBytes(), now = () => performance.now() }: ServedShardParts,
+    { engine, waiting = new WaitingBytes(), onStep = () => undefined, now = () => performance.now() }: ServedShardParts,
     facts: ServedShardFacts
   ) {
     this.#engine = engine
     this.#waiting = waiting
     this.#share = new FairShare({ now })
     this.#pace = new Pace({ now })
+    this.#onStep = onStep
     this.facts = facts
     this.#free = Array.from({ length: facts.loaded.sequences }, (_, i) => facts.loaded.sequences - 1 - i)
   }
@@ -129,12 +144,14 @@ export class ServedShard {
   async calibrate(): Promise<void> {
     const lease = this.reserve(CALIBRATION_STEPS)
     const times: number[] = []
+    this.#isTrial = true
     try {
       for (let position = 0; position < CALIBRATION_STEPS; position++) {
         const { computed } = await lease.step(this.#trialStep(position))
         if (position >= WARM_UP_STEPS) times.push(computed)
       }
     } finally {
+      this.#isTrial = false
       await lease.release()
     }
     const { range } = this.facts
@@ -188,6 +205,7 @@ export class ServedShard {
         try {
           const result = await this.#engine.step({ ...step, shard, sequence })
           this.#measure(step, result)
+          if (!this.#isTrial) this.#onStep({ rows: step.rows, ...timesOf(result), own: peer === undefined })
           return result
         } finally {
           if (--pending === 0 && released) void free()
@@ -206,6 +224,10 @@ export class ServedShard {
     if (rows !== 1) return
     this.#pace.measured(computed / 1_000 / (leave - this.facts.range.start))
   }
+}
+
+function timesOf({ queued, computed }: EngineStepResult): Pick<ServedStep, 'queued' | 'computed'> {
+  return { queued, computed }
 }
 
 /** What a step weighs while it waits. */

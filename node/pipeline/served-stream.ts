@@ -6,7 +6,7 @@ import type { Fault } from '../../protocol/stage.js'
 import { abortable, deadline } from '../deadline.js'
 import { reasonOf } from '../swarm/stream-reasons.js'
 import type { Reason } from '../trust/reasons.js'
-import { frames, type FrameStream } from '../swarm/wire.js'
+import { frames, type FrameStream, type Traffic } from '../swarm/wire.js'
 import { sendBounded } from './bounded-send.js'
 import { CLOSE_MS, FIRST_FRAME_MS } from './constants.js'
 
@@ -21,6 +21,7 @@ export interface ServedStreamOptions {
   maxFrameBytes: number
   /** See `FrameStream`. */
   frameMilliseconds?: number
+  traffic?: Traffic | undefined
   /** Do all streams of this peer together let too many bytes wait? */
   letsTooMuchWait?: () => boolean
   /** One frame. What it throws is told to the other side and ends the stream. */
@@ -52,6 +53,7 @@ export class ServedStream {
       maxFrameBytes: options.maxFrameBytes,
       maxFirstFrameBytes: MAX_OPEN_FRAME_BYTES,
       ...(options.frameMilliseconds !== undefined && { frameMilliseconds: options.frameMilliseconds }),
+      traffic: options.traffic,
       onFrame: frame => this.#receive(frame),
       onEnd: () => this.finish(),
       onClose: error => this.#closed(error)

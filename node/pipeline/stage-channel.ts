@@ -1,7 +1,7 @@
 import { STAGE_PROTOCOL } from '../../protocol/ids.js'
 import { MAX_STAGE_FRAME_BYTES } from '../../protocol/limits.js'
 import { decodeStageReply, encodeStageRequest, type StageReply, type StageRequest } from '../../protocol/stage.js'
-import { frames } from '../swarm/wire.js'
+import { frames, type Traffic } from '../swarm/wire.js'
 import type { Swarm } from '../swarm/types.js'
 import type { StageHost } from './stage-host.js'
 
@@ -33,7 +33,7 @@ export interface RemoteStage {
 
 /** A stage on another node, over a stage stream. */
 export async function remoteStage(
-  { swarm }: { swarm: Pick<Swarm, 'openStream'> },
+  { swarm, traffic }: { swarm: Pick<Swarm, 'openStream'>; traffic?: Traffic | undefined },
   { peer, addresses }: RemoteStage,
   { onReply, onLost }: StageChannelHandlers,
   { signal }: { signal: AbortSignal }
@@ -47,6 +47,7 @@ export async function remoteStage(
   }
   const channel = frames(stream, {
     maxFrameBytes: MAX_STAGE_FRAME_BYTES,
+    traffic,
     onFrame: frame => onReply(decodeStageReply(frame)),
     onEnd: () => {
       // No answer will come any more. A reset ends it too, and says more.

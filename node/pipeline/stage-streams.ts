@@ -16,8 +16,8 @@ import { ServedStream, type ServedStreamOptions } from './served-stream.js'
 import type { StageHost } from './stage-host.js'
 import type { StageSession } from './stage-session.js'
 
-/** Times for tests; by default those of `FrameStream`. */
-export type StreamTimes = Pick<ServedStreamOptions, 'frameMilliseconds'>
+/** Times for tests, by default those of `FrameStream`, and where bytes are counted. */
+export type StreamTimes = Pick<ServedStreamOptions, 'frameMilliseconds' | 'traffic'>
 
 type Handler = (stream: Stream, connection: Connection) => Promise<void>
 

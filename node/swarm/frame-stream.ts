@@ -9,6 +9,12 @@ const COPY_BELOW_BYTES = 2048
 /** A frame that has begun must be whole within this, or at the latest twice this: the largest at 2.2 Mbit/s. */
 export const FRAME_MILLISECONDS = 60_000
 
+/** Bytes that streams have carried, frames with their lengths; several streams may count into one. */
+export interface Traffic {
+  received: number
+  sent: number
+}
+
 export interface FrameStreamOptions {
   /** Larger frames are refused in both directions. */
   maxFrameBytes: number
@@ -16,6 +22,8 @@ export interface FrameStreamOptions {
   maxFirstFrameBytes?: number
   /** The other side's time for a frame that has begun, while this side does not pause; `FRAME_MILLISECONDS` by default. */
   frameMilliseconds?: number
+  /** Where it counts its bytes. */
+  traffic?: Traffic | undefined
   /** One frame, in order. The bytes may be kept. A throw aborts the stream. */
   onFrame: (frame: Uint8Array) => void
   /** The other side has half-closed after a whole frame; sending may go on. */
@@ -35,6 +43,7 @@ export class FrameStream {
   readonly closed: Promise<Error | undefined>
   readonly #options: FrameStreamOptions
   readonly #decoder: FrameDecoder
+  readonly #traffic: Traffic
   readonly #resolveClosed: (error: Error | undefined) => void
   /** What arrived in the message during which the reader paused; at most one message, plus what libp2p held back. */
   #held: Uint8Array[] = []
@@ -54,6 +63,7 @@ export class FrameStream {
     this.stream = stream
     this.#options = options
     this.#decoder = new FrameDecoder(options.maxFrameBytes, options.maxFirstFrameBytes)
+    this.#traffic = options.traffic ?? { received: 0, sent: 0 }
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
     this.closed = promise
     this.#resolveClosed = resolve
@@ -93,7 +103,9 @@ export class FrameStream {
       throw frameTooLarge(bytes.byteLength, this.#options.maxFrameBytes)
     }
     if (this.stream.writeStatus !== 'writable') throw closedError(this.stream)
-    return this.stream.send(frame(bytes))
+    const framed = frame(bytes)
+    this.#traffic.sent += framed.byteLength
+    return this.stream.send(framed)
   }
 
   /** @throws SwarmError STREAM_CLOSED; the signal's reason. */
@@ -151,6 +163,7 @@ export class FrameStream {
 
   readonly #onMessage = (event: StreamMessageEvent): void => {
     const { data } = event
+    this.#traffic.received += data.byteLength
     if (data instanceof Uint8Array) this.#held.push(data)
     else this.#held.push(...data)
     this.#deliverHeld()

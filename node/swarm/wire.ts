@@ -7,7 +7,7 @@ import { deadline } from '../deadline.js'
 import { SwarmError } from './errors.js'
 import { closedError, drained } from './frame-stream.js'
 
-export { drained, frames, FrameStream, type FrameStreamOptions } from './frame-stream.js'
+export { drained, frames, FrameStream, type FrameStreamOptions, type Traffic } from './frame-stream.js'
 
 /** The reader of `readFrom` lets this many bytes wait before it holds the other side back. */
 const HIGH_WATER_BYTES = 1024 * 1024

@@ -170,6 +170,11 @@ describe('where other machines reach it', () => {
     for (const wrong of ['none', 'sk-x', `flambeau-${'A'.repeat(43)}`]) {
       expect(await refusal((await clientOf(node, wrong)).models.list())).toEqual([401, 'invalid_api_key'])
     }
+    const { gateway = '' } = await node.status()
+    const statusOf = async (path: string): Promise<number> =>
+      (await fetch(gateway.replace('0.0.0.0', '127.0.0.1') + path)).status
+    expect([await statusOf('/metrics'), await statusOf('/nowhere')]).toEqual([401, 401])
+    expect([await statusOf('/healthz'), await statusOf('/readyz')]).toEqual([200, 200]) // probes have none
     const client = await clientOf(node, await createKey(home, 'ci'))
     await waitFor(async () => (await client.models.list()).data.length === 2, { what: 'the models of the swarm' })
     const answer = await client.chat.completions.create({ model: 'tiny', ...SHORT })

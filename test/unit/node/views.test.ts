@@ -53,7 +53,10 @@ describe('what the owner is shown', () => {
     const facts = { manifest: MANIFEST, range: { start: 0, end: 3 }, layers: 6, loaded }
     const served = new ServedShard({ engine: new LayerEngine() }, facts)
     served.reserve(40)
-    const expected = { manifest: MANIFEST, start: 0, end: 3, secondsPerLayer: 0, sessions: 1, freeContext: 60 }
+    const expected = {
+      ...{ manifest: MANIFEST, start: 0, end: 3, secondsPerLayer: 0, sessions: 1 },
+      ...{ context: 100, freeContext: 60 }
+    }
     expect(shardViews([served], new Map([[MANIFEST, 'Toy']]))).toEqual([{ model: 'Toy', ...expected }])
     expect(shardViews([served], new Map())).toEqual([{ model: MANIFEST, ...expected }])
   })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import type { EngineStep } from '../../../node/engine/types.js'
-import { ServedShard, type Lease, type ServedShardFacts } from '../../../node/pipeline/served-shard.js'
+import { ServedShard, type Lease, type ServedShardFacts, type ServedStep } from '../../../node/pipeline/served-shard.js'
 import { ShardRegistry } from '../../../node/pipeline/shard-registry.js'
 import { WaitingBytes } from '../../../node/trust/bytes.js'
 import { LayerEngine } from './layer-engine.js'
@@ -33,6 +33,20 @@ describe('ServedShard', () => {
     gate.resolve(undefined)
     await Promise.all([first, others])
     await also.step(STEP)
+  })
+
+  it('tells of the steps of sessions and whose they are, not of those that measure it', async () => {
+    const steps: ServedStep[] = []
+    const shards = new ShardRegistry({ engine: new LayerEngine(), onStep: step => steps.push(step) }, SETTINGS)
+    const shard = await shards.serve(OFFER)
+    expect(steps).toEqual([])
+    await shard.reserve(4, 'a').step({ ...STEP, rows: 2, tokens: Uint32Array.of(1, 2) })
+    await shard.reserve(4).step(STEP)
+    const times = { queued: expect.any(Number) as number, computed: expect.any(Number) as number }
+    expect(steps).toEqual([
+      { rows: 2, ...times, own: false },
+      { rows: 1, ...times, own: true }
+    ])
   })
 
   it('never leases one sequence twice at a time, nor more positions than it has', async () => {

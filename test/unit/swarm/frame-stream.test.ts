@@ -57,6 +57,25 @@ describe('FrameStream', () => {
     expect([nearSeen.closes, farSeen.closes]).toEqual([[undefined], [undefined]])
   })
 
+  it('counts the bytes that it carries, lengths included, also together with other streams', async () => {
+    const near = { received: 0, sent: 0 }
+    const far = { received: 0, sent: 0 }
+    for (const sizes of [[0, 127, 128], [300_000]]) {
+      const [a, b] = await pair()
+      const [sender] = record(a, { traffic: near })
+      const [reader] = record(b, { traffic: far })
+      for (const size of sizes) if (!sender.send(filled(size, 1))) await sender.drained()
+      await sender.close()
+      await reader.close()
+      await Promise.all([sender.closed, reader.closed])
+    }
+    const bytes = 1 + (1 + 127) + (2 + 128) + (3 + 300_000)
+    expect([near, far]).toEqual([
+      { received: 0, sent: bytes },
+      { received: bytes, sent: 0 }
+    ])
+  })
+
   it('goes on sending after the other side has half-closed', async () => {
     const [a, b] = await pair()
     const [near, nearSeen] = record(a)

@@ -1,0 +1,95 @@
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { StatusView } from '../control/contract.js'
+import type { ControlService } from '../control/service.js'
+import type { ServedStep } from '../pipeline/served-shard.js'
+import type { Directory } from '../swarm/types.js'
+import { instruments, type Instruments } from './instruments.js'
+import { MeteredAnswers } from './metered-answers.js'
+import { ModelNames } from './model-names.js'
+import { read } from './readings.js'
+import { noTraffic } from './traffic.js'
+
+/** Milliseconds between two looks at how late timers come, each of which wakes the process. */
+const EVENT_LOOP_LOOK_MS = 20
+
+export interface NodeMetricsParts {
+  directory: Pick<Directory, 'nodes'>
+  /** Milliseconds, monotonic. */
+  now: () => number
+}
+
+type Answers = Pick<ControlService, 'generate'>
+
+/** What a node counts of itself, in a registry of its own. */
+export class NodeMetrics {
+  /** Where the streams of sessions count their bytes. */
+  readonly traffic = noTraffic()
+  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE
+  readonly #parts: NodeMetricsParts
+  readonly #registry = new Registry()
+  readonly #instruments: Instruments
+  readonly #names: ModelNames
+  readonly #metered: MeteredAnswers[] = []
+  #waiting: () => number = () => 0
+  #watchesNode = false
+
+  constructor(parts: NodeMetricsParts) {
+    this.#parts = parts
+    this.#names = new ModelNames(parts)
+    this.#instruments = instruments(this.#registry)
+    for (const cause of ['lost', 'moved']) this.#instruments.recoveries.inc({ cause }, 0)
+  }
+
+  /** The same answers, counted. Once for each way to a node: an answer that passes two would count twice. */
+  answers(answers: Answers): Answers {
+    const metered = new MeteredAnswers(answers, { ...this.#parts, instruments: this.#instruments, names: this.#names })
+    this.#metered.push(metered)
+    return metered
+  }
+
+  /** The same for answers in turn: their wait counts as theirs, and each try of a turn does not count as an answer. */
+  answersInTurn(turns: Answers & { readonly load: { waiting: number } }): Answers {
+    this.#waiting = () => turns.load.waiting
+    return this.answers(turns)
+  }
+
+  /** A step on this node's layers. */
+  readonly step = ({ rows, queued, computed, own }: ServedStep): void => {
+    const { stepCompute, stepQueue, stepRows } = this.#instruments
+    const labels = { origin: own ? 'self' : 'peer' }
+    stepCompute.observe(labels, computed / 1_000)
+    stepQueue.observe(labels, queued / 1_000)
+    stepRows.observe(labels, rows)
+  }
+
+  /**
+   * A request to the gateway. @param route the path's pattern; undefined: none @param status undefined: it got none
+   * @param ms milliseconds
+   */
+  request({
+    route = 'other',
+    status,
+    ms
+  }: {
+    route: string | undefined
+    status: number | undefined
+    ms: number
+  }): void {
+    const { requests, requestTime } = this.#instruments
+    requests.inc({ route, status: status ?? 'aborted' })
+    requestTime.observe({ route }, ms / 1_000)
+  }
+
+  /** All metrics in Prometheus' text format, version 0.0.4. */
+  async text(status: StatusView): Promise<string> {
+    // What Node.js says of itself is not free: a node that nobody watches does without.
+    if (!this.#watchesNode) {
+      this.#watchesNode = true
+      collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_LOOK_MS })
+    }
+    const running = this.#metered.reduce((sum, metered) => sum + metered.running, 0)
+    const sources = { status, nodes: this.#parts.directory.nodes(), traffic: this.traffic }
+    read(this.#instruments, this.#names, { ...sources, answers: { running, waiting: this.#waiting() } })
+    return this.#registry.metrics()
+  }
+}
