@@ -48,7 +48,7 @@ const sampling = z.strictObject({
 })
 
 /** Tools of one request, and calls of one turn. */
-const MAX_TOOLS = 128
+export const MAX_TOOLS = 128
 
 /** OpenAI's rule. */
 export const toolName = z.string().regex(/^[\w-]{1,64}$/, 'names have 1 to 64 letters, digits, _ and -')

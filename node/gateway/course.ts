@@ -5,8 +5,9 @@ type DoneEvent = Extract<GenerateEvent, { event: 'done' }>
 type RerouteEvent = Extract<GenerateEvent, { event: 'reroute' }>
 type Stage = GenerateStats['stages'][number]
 
-/** In the words of OpenAI's and of Ollama's interface. */
-export function finishReason({ reason }: DoneEvent): 'stop' | 'length' {
+/** In the words of OpenAI's interface; Ollama's has the same, but for calls, which are a `stop` there. */
+export function finishReason({ reason }: DoneEvent): 'stop' | 'length' | 'tool_calls' {
+  if (reason === 'tool-calls') return 'tool_calls'
   return reason === 'length' || reason === 'context' ? 'length' : 'stop'
 }
 

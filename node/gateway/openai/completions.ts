@@ -47,6 +47,11 @@ export class CompletionForm implements AnswerForm {
     return { text: event.text, logprobs: this.#logprobs(asked, [event]) }
   }
 
+  /** A text that is continued has no tools. */
+  call(): undefined {
+    return undefined
+  }
+
   closing(): object {
     return { text: '', logprobs: null }
   }

@@ -9,6 +9,7 @@ import { usageOf, type Usage } from './answers.js'
 import type { CommonRequest } from './schemas.js'
 
 type TextEvent = Extract<GenerateEvent, { event: 'text' }>
+type CallEvent = Extract<GenerateEvent, { event: 'tool-call' }>
 type Event = Exclude<GenerateEvent, { event: 'error' }>
 
 /** One answer that a request asks for. */
@@ -26,14 +27,17 @@ export interface AnswerForm {
   /** Comes before all text of a choice; undefined: nothing does. */
   opening(asked: Asked): object | undefined
   delta(asked: Asked, event: TextEvent): object
+  /** @returns undefined where it is not told */
+  call(asked: Asked, event: CallEvent): object | undefined
   closing(asked: Asked): object
-  whole(asked: Asked, events: readonly TextEvent[]): object
+  whole(asked: Asked, texts: readonly TextEvent[], calls: readonly CallEvent[]): object
 }
 
 interface Choice {
   index: number
   asked: Asked
   texts: TextEvent[]
+  calls: CallEvent[]
   course: Course
   done: Extract<GenerateEvent, { event: 'done' }> | undefined
 }
@@ -54,7 +58,9 @@ export class Completion implements Answer {
     this.#service = service
     this.#form = form
     this.#request = request
-    this.#choices = asked.map((one, index) => ({ index, asked: one, texts: [], course: new Course(), done: undefined }))
+    this.#choices = asked.map((one, index) => ({
+      ...{ index, asked: one, texts: [], calls: [], course: new Course(), done: undefined }
+    }))
     this.#facts = {
       id: `${form.idPrefix}-${randomBytes(16).toString('hex')}`,
       created: Math.floor(Date.now() / 1_000),
@@ -66,9 +72,10 @@ export class Completion implements Answer {
   async whole(signal: AbortSignal): Promise<object> {
     for await (const { choice, event } of this.#events(signal)) {
       if (event.event === 'text') choice.texts.push(event)
+      if (event.event === 'tool-call') choice.calls.push(event)
     }
-    const choices = this.#choices.map(({ index, asked, texts, ...choice }) => ({
-      ...{ index, ...this.#form.whole(asked, texts), finish_reason: choice.done && finishReason(choice.done) },
+    const choices = this.#choices.map(({ index, asked, texts, calls, ...choice }) => ({
+      ...{ index, ...this.#form.whole(asked, texts, calls), finish_reason: choice.done && finishReason(choice.done) },
       flambeau: viewOf(choice)
     }))
     return { ...this.#facts, object: this.#form.object, choices, usage: this.#usage() }
@@ -103,6 +110,7 @@ export class Completion implements Answer {
 
   #part(choice: Choice, event: Event): object | undefined {
     if (event.event === 'text') return this.#chunk(choice, this.#form.delta(choice.asked, event))
+    if (event.event === 'tool-call') return this.#chunk(choice, this.#form.call(choice.asked, event))
     if (event.event !== 'done') return undefined
     const closing = { ...this.#form.closing(choice.asked), finish_reason: finishReason(event) }
     return this.#chunk(choice, { ...closing, flambeau: viewOf(choice) })

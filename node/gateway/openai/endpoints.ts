@@ -23,7 +23,7 @@ export function addOpenAi(app: FastifyInstance, { serviceFor, running }: Endpoin
   app.post('/v1/chat/completions', async ({ body, caller }, reply) => {
     const service = serviceFor(caller)
     const request = checked(chatRequest, body)
-    const completion = new Completion(service, new ChatForm(), { request, asked: askedForChat(request) })
+    const completion = new Completion(service, new ChatForm(request), { request, asked: askedForChat(request) })
     return running.answer(reply, completion, request.stream === true ? stream : undefined)
   })
   app.post('/v1/completions', async ({ body, caller }, reply) => {

@@ -1,10 +1,11 @@
 /** Bodies of requests, as OpenAI's interface has them: what is not here is refused by name. docs/api.md tells field by field. */
 import { z } from 'zod'
 import { MAX_WANTED_IDS } from '../../../protocol/limits.js'
-import { MAX_LOGPROBS } from '../../control/schemas.js'
+import { MAX_LOGPROBS, MAX_TOOLS, toolName } from '../../control/schemas.js'
 import { MAX_WAIT_SECONDS } from '../../control/limits.js'
 import { MAX_CHOICES } from '../constants.js'
 import { maxTokens, samplingFields, shortText } from '../sampling.js'
+import { toolFields } from '../tools.js'
 
 const MAX_MESSAGES = 4096
 const MAX_PARTS = 1024
@@ -40,12 +41,39 @@ const content = z.union([z.string(), z.array(textPart).min(1).max(MAX_PARTS)], {
   error: 'must be text, or parts of the type text'
 })
 
-const message = z.strictObject({
-  role: z.enum(['system', 'developer', 'user', 'assistant'], {
-    error: 'must be system, developer, user or assistant'
-  }),
-  content
+/** What a client sends back of an answer has fields that say nothing. */
+const nothing = z.union([z.null(), z.array(z.unknown()).max(0)]).optional()
+
+const toolCall = z.strictObject({
+  id: shortText,
+  type: z.literal('function'),
+  function: z.strictObject({ name: toolName, arguments: z.string() })
 })
+
+const message = z.discriminatedUnion(
+  'role',
+  [
+    z.strictObject({ role: z.enum(['system', 'developer', 'user']), content }),
+    z.strictObject({
+      role: z.literal('assistant'),
+      content: content.nullish(),
+      tool_calls: z.array(toolCall).max(MAX_TOOLS).nullish(),
+      refusal: nothing,
+      annotations: nothing,
+      audio: nothing
+    }),
+    z.strictObject({ role: z.literal('tool'), content, tool_call_id: shortText })
+  ],
+  { error: 'must be system, developer, user, assistant or tool' }
+)
+
+const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.strictObject({ type: z.literal('function'), function: z.strictObject({ name: toolName }) })
+  ],
+  { error: 'must be none, auto, required or a function' }
+)
 
 const responseFormat = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('text') }),
@@ -68,7 +96,10 @@ export const chatRequest = z.strictObject({
   max_completion_tokens: maxTokens.optional(),
   logprobs: z.boolean().optional(),
   top_logprobs: z.int().min(0).max(MAX_LOGPROBS).optional(),
-  response_format: responseFormat.optional()
+  response_format: responseFormat.optional(),
+  tools: toolFields.optional(),
+  tool_choice: toolChoice.optional(),
+  parallel_tool_calls: z.boolean().optional()
 })
 
 /** Body of `POST /v1/completions`. */
