@@ -1,0 +1,35 @@
+import { Argument } from 'commander'
+import { bashScript } from '../completions/bash.js'
+import { fishScript } from '../completions/fish.js'
+import { treeOf, type CommandNode } from '../completions/tree.js'
+import { zshScript } from '../completions/zsh.js'
+import { JSON_OPTION, type DefineCommand, type JsonOption } from '../context.js'
+
+const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const
+
+type Shell = keyof typeof SCRIPTS
+
+const USE: Readonly<Record<Shell, string>> = {
+  bash: `eval "$(flambeau completions bash)"                        in ~/.bashrc`,
+  zsh: `source <(flambeau completions zsh)                         in ~/.zshrc, after compinit`,
+  fish: `flambeau completions fish > ~/.config/fish/completions/flambeau.fish`
+}
+
+export const define: DefineCommand = (command, context) => {
+  command
+    .addArgument(new Argument('<shell>', 'what to write a script for').choices(Object.keys(SCRIPTS)))
+    .option(...JSON_OPTION)
+    .addHelpText(
+      'after',
+      `\nTo use it:\n${Object.values(USE)
+        .map(line => `  ${line}`)
+        .join('\n')}`
+    )
+    .action(async (shell: Shell, { json }: JsonOption) => {
+      // Not at the top: the program is what loads this file.
+      const { programOf } = await import('../program.js')
+      const tree: CommandNode = treeOf(await programOf(context, () => true))
+      const script = SCRIPTS[shell](tree)
+      context.output.result(json, { shell, script }, () => [script.trimEnd()])
+    })
+}
