@@ -1,7 +1,7 @@
 import { Argument } from 'commander'
 import { bashScript } from '../completions/bash.js'
 import { fishScript } from '../completions/fish.js'
-import { treeOf, type CommandNode } from '../completions/tree.js'
+import { treeOf } from '../completions/tree.js'
 import { zshScript } from '../completions/zsh.js'
 import { JSON_OPTION, type DefineCommand, type JsonOption } from '../context.js'
 
@@ -9,11 +9,11 @@ const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const
 
 type Shell = keyof typeof SCRIPTS
 
-const USE: Readonly<Record<Shell, string>> = {
-  bash: `eval "$(flambeau completions bash)"                        in ~/.bashrc`,
-  zsh: `source <(flambeau completions zsh)                         in ~/.zshrc, after compinit`,
-  fish: `flambeau completions fish > ~/.config/fish/completions/flambeau.fish`
-}
+const USE = `
+To use it:
+  eval "$(flambeau completions bash)"    in ~/.bashrc
+  source <(flambeau completions zsh)     in ~/.zshrc, after compinit
+  flambeau completions fish | source     in ~/.config/fish/config.fish`
 
 export const define: DefineCommand = (command, context) => {
   command
@@ -28,7 +28,7 @@ export const define: DefineCommand = (command, context) => {
     .action(async (shell: Shell, { json }: JsonOption) => {
       // Not at the top: the program is what loads this file.
       const { programOf } = await import('../program.js')
-      const tree: CommandNode = treeOf(await programOf(context, () => true))
+      const tree = treeOf(await programOf(context, () => true))
       const script = SCRIPTS[shell](tree)
       context.output.result(json, { shell, script }, () => [script.trimEnd()])
     })

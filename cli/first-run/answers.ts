@@ -76,5 +76,5 @@ export function configText(settings: AskedSettings): string {
     const [table = '', name = ''] = key.split('.')
     if (settings[key] !== undefined) tables[table] = { ...tables[table], [name]: settings[key] }
   }
-  return `# Written by the first \`flambeau up\`. Every setting is in docs/operations.md; a restart reads them again.\n\n${stringify(tables)}\n`
+  return `# Written by the first \`flambeau up\`. Every setting is in docs/operations.md; a restart reads them again.\n\n${stringify(tables)}`
 }

@@ -6,13 +6,15 @@ import type { ServiceFacts } from './types.js'
  * @throws ServiceError SERVICE_PATH
  */
 export function checkPaths(facts: ServiceFacts): ServiceFacts {
-  for (const [name, path] of Object.entries(facts) as [string, string][]) {
-    if (!/[\p{Cc}\u2028\u2029]/u.test(path)) continue
-    throw new ServiceError(
-      'SERVICE_PATH',
-      `The path ${JSON.stringify(path)} has a control character or a line break in it, which cannot stand in a service's file. Rename the folder.`,
-      { details: { name, path } }
-    )
-  }
+  for (const path of [facts.node, facts.entry, facts.home])
+    if (/[\p{Cc}\u2028\u2029]/u.test(path)) throw unwritable(path, 'control characters and line breaks')
   return facts
+}
+
+export function unwritable(path: string, what: string): ServiceError {
+  return new ServiceError(
+    'SERVICE_PATH',
+    `A service's file cannot have the path ${JSON.stringify(path)}, because of its ${what}. Use another folder.`,
+    { details: { path } }
+  )
 }

@@ -1,6 +1,6 @@
 import { isAbsolute, join } from 'node:path'
 import { FINAL_EXITS, MAX_STARTS, RESTART_SECONDS, STARTS_SECONDS, STOP_SECONDS } from './constants.js'
-import { checkPaths } from './paths.js'
+import { checkPaths, unwritable } from './paths.js'
 import { unanswered, type Run } from './run.js'
 import { STAMP, stamped } from './stamp.js'
 import type { LogOptions, ServiceFacts, ServiceManager, ServiceState } from './types.js'
@@ -19,15 +19,17 @@ export interface SystemdPlace {
 /** systemd of the user: `systemctl --user`. */
 export function systemd({ homedir, uid, configHome = '' }: SystemdPlace): ServiceManager {
   const folder = isAbsolute(configHome) ? configHome : join(homedir, '.config')
+  const file = join(folder, 'systemd', 'user', UNIT)
   return {
     name: 'systemd',
-    file: join(folder, 'systemd', 'user', UNIT),
+    file,
     folders: [],
     text: systemdUnit,
     homeIn: homeInUnit,
     install: [
       { command: systemctl('daemon-reload') },
-      { command: systemctl('enable', UNIT) },
+      // By its path: the manager may look elsewhere than this shell's XDG_CONFIG_HOME says, and then links it.
+      { command: systemctl('enable', file) },
       { command: systemctl('restart', UNIT) }
     ],
     stop: [{ command: systemctl('disable', '--now', UNIT) }],
@@ -45,6 +47,8 @@ function systemctl(...args: string[]): string[] {
 /** The unit's text. See systemd.service(5) and, for the quotes, systemd.syntax(7). */
 export function systemdUnit(facts: ServiceFacts): string {
   const { node, entry, home } = checkPaths(facts)
+  // systemd refuses them in a program's name, escaped or not; arguments may have them.
+  if (/["'\\]/.test(node)) throw unwritable(node, 'quotes and backslashes')
   return stamped(`# ${STAMP}
 [Unit]
 Description=Flambeau node
