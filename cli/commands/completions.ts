@@ -19,12 +19,7 @@ export const define: DefineCommand = (command, context) => {
   command
     .addArgument(new Argument('<shell>', 'what to write a script for').choices(Object.keys(SCRIPTS)))
     .option(...JSON_OPTION)
-    .addHelpText(
-      'after',
-      `\nTo use it:\n${Object.values(USE)
-        .map(line => `  ${line}`)
-        .join('\n')}`
-    )
+    .addHelpText('after', USE)
     .action(async (shell: Shell, { json }: JsonOption) => {
       // Not at the top: the program is what loads this file.
       const { programOf } = await import('../program.js')

@@ -44,15 +44,15 @@ async function logs(context: Context, { follow = false, lines, json = false }: L
   })
 }
 
-/** Its exit code, once all that it wrote is shown. */
+/** Its exit code, once all that it wrote is shown; 0 where nobody reads on, null for another signal. */
 async function ended(child: ChildProcess, program: string, shown: Context | undefined): Promise<number | null> {
   if (shown !== undefined && child.stdout !== null) {
     const { output, env } = shown
     child.stdout.pipe(readableLog(output.stdout, { colours: !env['NO_COLOR'] }))
   }
   try {
-    const [code] = (await once(child, 'close')) as [number | null]
-    return code
+    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
+    return signal === 'SIGPIPE' ? 0 : code
   } catch (error) {
     throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? missing(program) : error
   }

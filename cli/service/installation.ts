@@ -21,7 +21,7 @@ export interface ServiceParts {
 /** What there is of the service; `--json` prints it as it is. */
 export interface ServiceView {
   installed: boolean
-  /** Whether the file is as `install` wrote it. */
+  /** The file is not as `install` wrote it. */
   edited: boolean
   enabled: boolean
   running: boolean

@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { authorOf } from '../../../../cli/service/stamp.js'
 import { ControlServer } from '../../../../node/control/server.js'
@@ -24,7 +25,8 @@ esac`
 /** Ends only when it is told to, and then says so. */
 const JOURNALCTL = `case "$*" in
   *--follow*) sleep 60 & trap 'kill $!; echo told >> "$FAKE/log"; exit 0' TERM; echo following; wait ;;
-  *) echo '{"msg":"hello"}' ;;
+  *--lines=9*) exec yes ;;
+  *) echo '{"level":30,"msg":"hello"}' ;;
 esac`
 
 const STOPPED =
@@ -86,6 +88,11 @@ async function install(args: string[] = []) {
   return ended
 }
 
+async function writeUnit(text: string): Promise<void> {
+  await mkdir(dirname(unit), { recursive: true })
+  await writeFile(unit, text)
+}
+
 describe.runIf(process.platform === 'linux')('flambeau service', () => {
   it('installs, says what it did, and shows the state', async () => {
     env['FLAMBEAU_PORT'] = '1'
@@ -142,8 +149,7 @@ describe.runIf(process.platform === 'linux')('flambeau service', () => {
   })
 
   it('keeps a unit that was edited or written by somebody else, unless it is told otherwise', async () => {
-    await mkdir(dirname(unit), { recursive: true })
-    await writeFile(unit, '[Service]\nExecStart=/bin/true\n')
+    await writeUnit('[Service]\nExecStart=/bin/true\n')
     for (const command of ['install', 'uninstall']) {
       const { code, stderr } = await flambeau(['service', command])
       expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('was not written by') as string })
@@ -210,16 +216,40 @@ describe.runIf(process.platform === 'linux')('flambeau service', () => {
 
 describe.runIf(process.platform === 'linux')('flambeau logs', () => {
   it('shows the last lines of the journal', async () => {
-    await mkdir(dirname(unit), { recursive: true })
-    await writeFile(unit, '')
+    await writeUnit('')
     const { code, stdout } = await flambeau(['logs', '--lines', '7'])
-    expect({ code, stdout }).toEqual({ code: 0, stdout: '{"msg":"hello"}\n' })
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '{"level":30,"msg":"hello"}\n' })
     expect(await programs.asked()).toEqual(['journalctl --user -u flambeau.service --output=cat --lines=7 --no-pager'])
   })
 
+  it('shows them for people on a terminal, and as they are with --json', async () => {
+    await writeUnit('')
+    const onTerminal = async (command: string) => {
+      const words = `${process.execPath} ${main} ${command}`
+      // `script` of util-linux is a terminal.
+      const child = spawn('/usr/bin/script', ['-qec', words, '/dev/null'], {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit']
+      })
+      let shown = ''
+      child.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()))
+      const [code] = (await once(child, 'close')) as [number]
+      return { code, shown: shown.replaceAll('\r', '') }
+    }
+    expect(await onTerminal('logs')).toEqual({ code: 0, shown: 'INFO: hello\n' })
+    expect(await onTerminal('logs --json')).toEqual({ code: 0, shown: '{"level":30,"msg":"hello"}\n' })
+  })
+
+  it('end quietly when nobody reads on', async () => {
+    await writeUnit('')
+    // In a pipe of the shell's: Node.js gives its children sockets.
+    const line = '"$@" | { read -r first; echo "$first"; }; echo "${PIPESTATUS[0]}"'
+    const words = ['-c', line, 'bash', process.execPath, main, 'logs', '--lines', '9']
+    expect(await promisify(execFile)('/bin/bash', words, { env })).toEqual({ stdout: 'y\n0\n', stderr: '' })
+  })
+
   it('follows until it is told to end, and passes that on', async () => {
-    await mkdir(dirname(unit), { recursive: true })
-    await writeFile(unit, '')
+    await writeUnit('')
     const { child, stdout, ended } = start(['logs', '--follow'])
     await waitFor(() => stdout().includes('following'))
     child.kill('SIGTERM')
