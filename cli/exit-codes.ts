@@ -13,6 +13,7 @@ import type { SwarmErrorCode } from '../node/swarm/errors.js'
 import type { InvitationErrorCode } from '../protocol/invitation.js'
 import type { FaultName } from '../protocol/protocol-error.js'
 import type { CliErrorCode } from './errors.js'
+import type { ServiceErrorCode } from './service/errors.js'
 
 /** What the command's exit code tells a script. Numbers are never reused. */
 export const EXIT = {
@@ -52,6 +53,7 @@ type CommonErrorCode = 'DEADLINE' | 'INTERNAL' | 'ABORTED'
 export type AnyErrorCode =
   | CommonErrorCode
   | CliErrorCode
+  | ServiceErrorCode
   | GatewayErrorCode
   | KeyErrorCode
   | HoldingErrorCode
@@ -78,6 +80,13 @@ export const EXIT_BY_ERROR: Readonly<Record<AnyErrorCode, ExitCode>> = {
   NO_SWARM: EXIT.DAEMON,
   DEMO_FAILED: EXIT.ERROR,
   NO_FILE: EXIT.MODEL_FILE,
+
+  SERVICE_UNSUPPORTED: EXIT.ERROR,
+  NO_SERVICE_MANAGER: EXIT.ERROR,
+  SERVICE_FOREIGN: EXIT.USAGE,
+  SERVICE_PATH: EXIT.USAGE,
+  SERVICE_FAILED: EXIT.ERROR,
+  NO_SERVICE: EXIT.DAEMON,
 
   HOME_UNUSABLE: EXIT.USAGE,
   SOCKET_FOLDER_UNSAFE: EXIT.USAGE,

@@ -32,6 +32,9 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'key', summary: 'keys for programs that use this node', load: () => import('./commands/key.js') },
   { name: 'shard', summary: 'check how a model splits', load: () => import('./commands/shard.js') },
   { name: 'doctor', summary: 'check this machine', load: () => import('./commands/doctor.js') },
+  { name: 'service', summary: 'run the node for good', load: () => import('./commands/service.js') },
+  { name: 'logs', summary: 'what the service logs', load: () => import('./commands/logs.js') },
+  { name: 'completions', summary: 'for bash, zsh or fish', load: () => import('./commands/completions.js') },
   { name: 'demo', summary: 'three nodes on this machine answer together', load: () => import('./commands/demo.js') }
 ]
 
@@ -61,6 +64,14 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
 }
 
 async function parse(args: readonly string[], context: Context): Promise<void> {
+  const words = args.filter(word => !word.startsWith('-'))
+  const wanted = words[0] === 'help' ? words[1] : words[0]
+  const program = await programOf(context, name => name === wanted)
+  await program.parseAsync(args, { from: 'user' })
+}
+
+/** The command line, with the options and arguments of those commands that are `wanted`. */
+export async function programOf(context: Context, wanted: (name: string) => boolean): Promise<Command> {
   const program = new Command('flambeau')
     .description("A community inference mesh: volunteers each run a range of a model's layers.")
     .version(VERSION, '-V, --version')
@@ -68,14 +79,12 @@ async function parse(args: readonly string[], context: Context): Promise<void> {
     .addHelpText('after', EPILOGUE)
     .showSuggestionAfterError()
   quiet(program)
-  const words = args.filter(word => !word.startsWith('-'))
-  const wanted = words[0] === 'help' ? words[1] : words[0]
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).summary(summary).description(summary)
-    if (name === wanted) (await load()).define(command, context)
+    if (wanted(name)) (await load()).define(command, context)
     quietTree(command)
   }
-  await program.parseAsync(args, { from: 'user' })
+  return program
 }
 
 /** Errors are thrown and told by `reportFailure`; only help is written by the parser. */

@@ -7,8 +7,8 @@ import type { RunningNode } from '../../node/daemon.js'
 import { prepareHome } from '../../node/home.js'
 import { createLogger } from '../../node/logger.js'
 import { JSON_OPTION, type Context, type DefineCommand, type JsonOption } from '../context.js'
+import { membershipForNode } from '../first-run/first-run.js'
 import { interruptible } from '../interrupt.js'
-import { requireMembership } from '../membership.js'
 import type { Paint } from '../render/colour.js'
 import { count, layerRange, printable } from '../render/format.js'
 import { reasonsText } from '../render/availability.js'
@@ -27,7 +27,7 @@ export const define: DefineCommand = (command, context) => {
 }
 
 async function up(context: Context, flags: ConfigFlags, { json }: JsonOption): Promise<void> {
-  const membership = await requireMembership(context)
+  const membership = await membershipForNode(context, { flags, json })
   const home = prepareHome(context.home)
   const config = await loadConfig({ home, flags, env: context.env })
   const logger = createLogger({ level: config.log.level, ...(json && { readable: false }) })

@@ -42,6 +42,8 @@ export interface RunningCommand {
   hasEnded: boolean
   /** What it has written so far. */
   output(): { stdout: string; stderr: string }
+  /** Writes to its standard input, which stays open. */
+  type(text: string): void
   /** Sends a signal and does not wait. */
   kill(signal: NodeJS.Signals): void
   /** SIGTERM, and SIGKILL for it and its children when it does not end; what it returned. */
@@ -64,13 +66,13 @@ export interface FlambeauHome extends AsyncDisposable {
   /** The same with `--json`, parsed. @throws Error with its output when it fails. */
   json<T>(args: readonly string[], options?: RunOptions): Promise<T>
   /** Starts a command and does not wait for its end. */
-  launch(args: readonly string[]): RunningCommand
+  launch(args: readonly string[], options?: StartOptions): RunningCommand
   /** Starts a node and waits until it answers `flambeau status`; `up` by default. */
   startNode(args?: readonly string[], options?: StartOptions): Promise<RunningNode>
 }
 
 export interface StartOptions {
-  /** The beginning of this command line, such as one that sets its priority. */
+  /** The beginning of this command line, such as one that sets its priority or gives it a terminal. */
   within?: readonly string[]
 }
 
@@ -102,7 +104,7 @@ export async function flambeauHome({ env = {}, within = [] }: HomeOptions = {}):
     path: folder.path,
     run,
     json,
-    launch: args => launch(args),
+    launch,
     startNode: async (args = ['up'], options = {}) => await startNode(launch(args, options), folder.path),
     async [Symbol.asyncDispose]() {
       await Promise.all([...children].map(child => child.stop()))
@@ -166,6 +168,10 @@ class Child implements RunningCommand {
 
   output(): { stdout: string; stderr: string } {
     return { stdout: this.#stdout, stderr: this.#stderr }
+  }
+
+  type(text: string): void {
+    this.#process.stdin?.write(text)
   }
 
   kill(signal: NodeJS.Signals): void {

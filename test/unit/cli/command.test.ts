@@ -71,7 +71,8 @@ describe('the command', () => {
     ['a bad range', ['share', 'f', '--layers', '8'], '0-8'],
     ['bad cuts', ['shard', 'check', 'f', '--cuts', '5,2'], 'ascending'],
     ['--raw with --system', ['run', 'm', 'x', '--raw', '--system', 's'], '--raw'],
-    ['an empty prompt', ['run', 'm'], 'empty']
+    ['an empty prompt', ['run', 'm'], 'empty'],
+    ['an unknown shell', ['completions', 'tcsh'], 'bash, zsh, fish']
   ])('refuses %s in two lines, with exit code 2', async (_what, args, text) => {
     const { code, stdout, stderr } = await flambeau(args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
