@@ -11,6 +11,11 @@ const GATEWAY = ['--gateway', '127.0.0.1:0']
 const MESSAGES: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'the' }]
 const GREEDY = { temperature: 0, max_tokens: 16 }
 const CONTEXT = 4096
+/** Shows tools, and their calls as Hermes has them. */
+const TEMPLATE =
+  '{% for tool in tools %}{{ tool.function.name }} {% endfor %}{% for m in messages %}{{ m.content }}' +
+  '{% if m.tool_calls %}{% for c in m.tool_calls %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}{% endif %}' +
+  '{% endfor %}'
 
 /** What Flambeau adds to a choice. */
 interface Flambeau {
@@ -26,11 +31,16 @@ let expected: string
 beforeAll(async () => {
   const folder = await temporaryFolder()
   opened.push({ [Symbol.asyncDispose]: () => folder.remove() })
-  const { file } = await writeTinyModel(folder.file('tiny.gguf'), { architecture: 'qwen3', context: CONTEXT })
+  const options = { architecture: 'qwen3', context: CONTEXT } as const
+  const { file } = await writeTinyModel(folder.file('tiny.gguf'), options)
+  const tools = await writeTinyModel(folder.file('tools.gguf'), { ...options, chatTemplate: TEMPLATE })
   await using whole = await wholeModel(file)
   mesh = await startMesh({
     nodes: [{ layers: '0-4', args: GATEWAY }, { layers: '4-8' }],
-    models: [{ file, name: 'tiny' }],
+    models: [
+      { file, name: 'tiny' },
+      { file: tools.file, name: 'tools' }
+    ],
     context: CONTEXT
   })
   opened.push(mesh)
@@ -52,7 +62,11 @@ afterAll(async () => {
 describe('the OpenAI client', () => {
   it('lists models, and finds one', async () => {
     const models = await openai.models.list()
-    expect(models.data).toMatchObject([{ id: 'tiny', object: 'model', flambeau: { complete: true, missing: [] } }])
+    const facts = { object: 'model', flambeau: { complete: true, missing: [] } }
+    expect(models.data).toMatchObject([
+      { id: 'tiny', ...facts },
+      { id: 'tools', ...facts }
+    ])
     expect(await openai.models.retrieve('tiny')).toMatchObject({ id: 'tiny' })
   })
 
@@ -160,6 +174,38 @@ describe('the OpenAI client', () => {
     await expect(openai.chat.completions.create({ ...body, response_format: wrong })).rejects.toMatchObject({
       ...{ status: 400, code: 'bad_schema' }
     })
+  })
+
+  it('has calls of tools where they are wanted, and goes on with what they answered', async () => {
+    const parameters = { type: 'object', properties: { city: { enum: ['Ulm', 'Bonn'] } } }
+    const tools: OpenAI.ChatCompletionTool[] = ['weather', 'news'].map(name => ({
+      ...{ type: 'function', function: { name, parameters } }
+    }))
+    const body = { model: 'tools', messages: MESSAGES, temperature: 1, max_tokens: 200, tools }
+    const wanted = { ...body, tool_choice: 'required' } as const
+    const { choices } = await openai.chat.completions.create(wanted)
+    expect(choices[0]).toMatchObject({ finish_reason: 'tool_calls', message: { content: null } })
+    const [call] = choices[0]?.message.tool_calls ?? []
+    if (call?.type !== 'function') throw new Error('no call of a function')
+    expect(['weather', 'news']).toContain(call.function.name)
+    const given = JSON.parse(call.function.arguments) as { city: string }
+    expect(['Ulm', 'Bonn']).toContain(given.city)
+    // The very message that came, as agents send it back.
+    const answered: OpenAI.ChatCompletionMessageParam[] = [
+      ...MESSAGES,
+      choices[0]?.message ?? { role: 'assistant', content: '' },
+      { role: 'tool', tool_call_id: call.id, content: 'warm' }
+    ]
+    const next = await openai.chat.completions.create({ ...body, ...GREEDY, messages: answered })
+    expect(next.choices[0]?.message.content).not.toBe('')
+    const named = { ...body, tool_choice: { type: 'function', function: { name: 'news' } }, stream: true } as const
+    const deltas: OpenAI.ChatCompletionChunk.Choice.Delta.ToolCall[] = []
+    for await (const chunk of await openai.chat.completions.create(named)) {
+      deltas.push(...(chunk.choices[0]?.delta.tool_calls ?? []))
+    }
+    expect(deltas).toMatchObject([{ index: 0, type: 'function', function: { name: 'news' } }])
+    const none = openai.chat.completions.create({ ...wanted, model: 'tiny' })
+    await expect(none).rejects.toMatchObject({ status: 400, code: 'no_tools' })
   })
 
   it('continues plain text', async () => {

@@ -121,12 +121,18 @@ describe("Ollama's client", () => {
     const long = [{ role: 'user', content: 'the '.repeat(3 * CONTEXT) }]
     for (const stream of [false, true]) {
       expect(await ask({ model: 'nobody' }, stream)).toEqual([404, mentioning('"nobody"')])
-      expect(await ask({ format: 'json' }, stream)).toEqual([400, mentioning('`format` is not supported')])
+      expect(await ask({ think: true }, stream)).toEqual([400, mentioning('`think` is not supported')])
       expect(await ask({ options: { mirostat: 1 } }, stream)).toEqual([400, mentioning('`options.mirostat`')])
       expect(await ask({ messages: long }, stream)).toEqual([400, mentioning(String(CONTEXT))])
     }
     await expect(ollama.show({ model: 'nobody' })).rejects.toMatchObject({ status_code: 404 })
     await expect(ollama.pull({ model: 'tiny' })).rejects.toMatchObject({ status_code: 404 })
+  })
+
+  it('has JSON that fits a schema', async () => {
+    const format = { type: 'object', properties: { yes: { type: 'boolean' } } }
+    const { message } = await ollama.chat({ model: 'tiny', messages: MESSAGES, format, options: { num_predict: 100 } })
+    expect(JSON.parse(message.content)).toEqual({ yes: expect.any(Boolean) as boolean })
   })
 
   it('frees every stage when it goes away', async () => {

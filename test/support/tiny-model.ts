@@ -27,6 +27,8 @@ export interface TinyModelOptions {
   type?: 'f32' | 'q8_0'
   /** A SentencePiece tokenizer of bytes, letters and a few pairs, or none at all (token ids only). */
   tokenizer?: 'bytes' | 'none'
+  /** Of the tokenizer, in Jinja; none by default: prompts are continued as they are. */
+  chatTemplate?: string
   /** Positions that the model says it was trained for; 512 by default. */
   context?: number
 }
@@ -68,7 +70,12 @@ export async function writeTinyModel(file: string, options: TinyModelOptions): P
 
 export function tinyModelBytes(options: TinyModelOptions): Buffer {
   const shape = shapeOf(options)
-  const metadata = new Map([...modelMetadata(shape), ...tokenizerOf(shape, options.tokenizer ?? 'bytes')])
+  const { chatTemplate: value } = options
+  const metadata = new Map([
+    ...modelMetadata(shape),
+    ...tokenizerOf(shape, options.tokenizer ?? 'bytes'),
+    ...(value === undefined ? [] : [['tokenizer.chat_template', { type: 'string', value }] as const])
+  ])
   return ggufBytes(metadata, modelTensors(shape, gaussian(options.seed ?? 1)))
 }
 

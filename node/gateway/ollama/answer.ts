@@ -6,16 +6,24 @@ import type { Answer } from '../running.js'
 
 type Event = Exclude<GenerateEvent, { event: 'error' }>
 type DoneEvent = Extract<GenerateEvent, { event: 'done' }>
+type CallEvent = Extract<GenerateEvent, { event: 'tool-call' }>
 
-/** How an endpoint carries text. */
-export type Form = (text: string) => object
+/** How an endpoint carries text, and calls of tools. */
+export type Form = (text: string, calls?: readonly CallEvent[]) => object
 
-export const chatForm: Form = content => ({ message: { role: 'assistant', content } })
+export const chatForm: Form = (content, calls = []) => ({
+  message: { role: 'assistant', content, ...(calls.length > 0 && { tool_calls: calls.map(callView) }) }
+})
 export const textForm: Form = response => ({ response })
 
+/** With arguments as a value. */
+function callView({ name, arguments: json }: CallEvent): object {
+  return { function: { name, arguments: JSON.parse(json) as unknown } }
+}
+
 /** An object that is not the last. @param model as the client calls it */
-export function partOf(model: string, form: Form, text: string): object {
-  return { model, created_at: new Date().toISOString(), ...form(text), done: false }
+export function partOf(model: string, form: Form, text: string, calls: readonly CallEvent[] = []): object {
+  return { model, created_at: new Date().toISOString(), ...form(text, calls), done: false }
 }
 
 /** What the last object says where nothing was asked: clients load a model like that, and here it is loaded already. */
@@ -39,16 +47,19 @@ export class OllamaAnswer implements Answer {
 
   async whole(signal: AbortSignal): Promise<object> {
     let text = ''
+    const calls: CallEvent[] = []
     for await (const event of this.#events(signal)) {
       if (event.event === 'text') text += event.text
-      if (event.event === 'done') return this.#last(text, event)
+      if (event.event === 'tool-call') calls.push(event)
+      if (event.event === 'done') return this.#last(this.#part(text, calls), event)
     }
     throw new RangeError('an answer without an end')
   }
 
   async *parts(signal: AbortSignal): AsyncGenerator<object | undefined> {
     for await (const event of this.#events(signal)) {
-      if (event.event === 'done') yield this.#last('', event)
+      if (event.event === 'done') yield this.#last(this.#part(''), event)
+      else if (event.event === 'tool-call') yield this.#part('', [event])
       else yield event.event === 'text' && event.text !== '' ? this.#part(event.text) : undefined
     }
   }
@@ -60,14 +71,15 @@ export class OllamaAnswer implements Answer {
     }
   }
 
-  #part(text: string): object {
-    return partOf(this.#asked.model, this.#form, text)
+  #part(text: string, calls: readonly CallEvent[] = []): object {
+    return partOf(this.#asked.model, this.#form, text, calls)
   }
 
-  #last(text: string, done: DoneEvent): object {
+  #last(part: object, done: DoneEvent): object {
+    const reason = finishReason(done)
     return {
-      ...this.#part(text),
-      ...{ done: true, done_reason: finishReason(done) },
+      ...part,
+      ...{ done: true, done_reason: reason === 'tool_calls' ? 'stop' : reason },
       ...timings(done.stats, performance.now() - this.#began),
       flambeau: this.#course.view(done.stats)
     }

@@ -4,7 +4,9 @@
  */
 import { z } from 'zod'
 import { PENALTY_WINDOW } from '../../pipeline/sampling.js'
+import { MAX_TOOLS, toolName } from '../../control/schemas.js'
 import { maxTokens, samplingFields, shortText } from '../sampling.js'
+import { toolFields } from '../tools.js'
 
 const MAX_MESSAGES = 4096
 /** Ollama's words for any seed, for as many tokens as the model likes, and for all that fit. */
@@ -53,11 +55,27 @@ export const options = z.strictObject({
   use_mlock: ignored
 })
 
-export const UNSUPPORTED_IN_MESSAGES = ['images', 'thinking', 'tool_calls', 'tool_name'] as const
-export const message = z.strictObject({
-  role: z.enum(['system', 'user', 'assistant'], { error: 'must be system, user or assistant' }),
-  content: z.string()
+const toolCall = z.strictObject({
+  id: z.string().optional(),
+  type: z.literal('function').optional(),
+  function: z.strictObject({
+    index: ignored,
+    name: toolName,
+    arguments: z.record(z.string(), z.unknown())
+  })
 })
+
+export const UNSUPPORTED_IN_MESSAGES = ['images', 'thinking'] as const
+export const message = z.strictObject({
+  role: z.enum(['system', 'user', 'assistant', 'tool'], { error: 'must be system, user, assistant or tool' }),
+  content: z.string().default(''),
+  tool_calls: z.array(toolCall).max(MAX_TOOLS).optional(),
+  tool_name: z.string().max(256).optional(),
+  tool_call_id: z.string().max(256).optional()
+})
+
+/** JSON, by a schema or not. */
+const format = z.union([z.literal('json'), z.record(z.string(), z.unknown())], { error: 'must be json or a schema' })
 
 const common = {
   model: shortText,
@@ -67,25 +85,32 @@ const common = {
 }
 
 /** Body of `POST /api/chat`. */
-export const UNSUPPORTED_IN_CHAT = ['tools', 'format', 'think', 'logprobs', 'top_logprobs'] as const
+export const UNSUPPORTED_IN_CHAT = ['think', 'logprobs', 'top_logprobs'] as const
+const EMPTY_IN_CHAT = ['tools', 'format'] as const
 export const chat = z.strictObject({
   ...common,
-  messages: z.array(lenient(message, UNSUPPORTED_IN_MESSAGES)).max(MAX_MESSAGES).optional()
+  messages: z
+    .array(lenient(message, [...UNSUPPORTED_IN_MESSAGES, 'tool_calls', 'tool_name']))
+    .max(MAX_MESSAGES)
+    .optional(),
+  tools: toolFields.optional(),
+  format: format.optional()
 })
-export const chatRequest = lenient(chat, UNSUPPORTED_IN_CHAT)
+export const chatRequest = lenient(chat, [...UNSUPPORTED_IN_CHAT, ...EMPTY_IN_CHAT])
 
 /** Body of `POST /api/generate`. */
 export const UNSUPPORTED_IN_GENERATE = [
-  ...(['suffix', 'images', 'format', 'template', 'context', 'think'] as const),
+  ...(['suffix', 'images', 'template', 'context', 'think'] as const),
   ...(['logprobs', 'top_logprobs', 'width', 'height', 'steps'] as const)
 ] as const
 export const generate = z.strictObject({
   ...common,
   prompt: z.string().optional(),
   system: z.string().optional(),
-  raw: z.boolean().optional()
+  raw: z.boolean().optional(),
+  format: format.optional()
 })
-export const generateRequest = lenient(generate, UNSUPPORTED_IN_GENERATE)
+export const generateRequest = lenient(generate, [...UNSUPPORTED_IN_GENERATE, 'format'])
 
 /** Body of `POST /api/show`. */
 export const UNSUPPORTED_IN_SHOW = ['system', 'template', 'options'] as const
@@ -95,6 +120,7 @@ export const showRequest = lenient(show, UNSUPPORTED_IN_SHOW)
 export type ChatRequest = z.output<typeof chatRequest>
 export type GenerateRequest = z.output<typeof generateRequest>
 export type ShowRequest = z.output<typeof showRequest>
+export type Message = z.output<typeof message>
 export type Options = z.output<typeof options>
 
 /** Leaves out what is null, and of these fields those that say nothing. */

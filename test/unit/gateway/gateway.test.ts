@@ -28,6 +28,7 @@ async function* generate(request: GenerateRequest): AsyncGenerator<GenerateEvent
   yield { event: 'route', stages: [], promptTokens: 2 }
   yield { event: 'text', text, tokens: [1] }
   if (text === 'fail later') throw new PipelineError('STAGE_LOST', 'gone')
+  for (const { name } of request.tools ?? []) yield { event: 'tool-call', name, arguments: '{}' }
   yield { event: 'done', reason: 'stop', stats: STATS }
 }
 
@@ -111,6 +112,43 @@ describe('the gateway', () => {
       },
       ...{ wait: 5, dtype: 'f32', replay: 'exact' }
     })
+  })
+
+  it('asks for tools, and tells the calls of a stream whole', async () => {
+    const tools = ['a', 'b'].map(name => ({ type: 'function', function: { name, strict: true, parameters: { x: 1 } } }))
+    const call = { id: 'c1', type: 'function', function: { name: 'a', arguments: '{}' } }
+    const messages = [
+      ...CHAT.messages,
+      { role: 'assistant', content: null, tool_calls: [call], refusal: null, annotations: [] },
+      { role: 'tool', tool_call_id: 'c1', content: 'done' }
+    ]
+    const body = { ...CHAT, messages, tools, tool_choice: { type: 'function', function: { name: 'b' } } }
+    const { choices } = (await (await post('/v1/chat/completions', body)).json()) as { choices: object[] }
+    expect(asked).toMatchObject({
+      tools: [{ name: 'a', parameters: { x: 1 } }, { name: 'b' }],
+      toolChoice: { name: 'b' }
+    })
+    expect(asked?.messages).toEqual([
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', content: '', toolCalls: [{ id: 'c1', name: 'a', arguments: '{}' }] },
+      { role: 'tool', content: 'done', toolCall: 'c1' }
+    ])
+    const called = (name: string): object => ({ id: expect.stringMatching(/^call_/) as string, function: { name } })
+    expect(choices).toMatchObject([{ message: { content: 'done', tool_calls: [called('a'), called('b')] } }])
+    const alone = { ...body, tool_choice: 'auto', parallel_tool_calls: false, stream: true }
+    const stream = await (await post('/v1/chat/completions', alone)).text()
+    expect(stream.match(/"tool_calls":\[\{"index":0/g)).toHaveLength(1)
+    expect(stream).not.toContain('"index":1,"id"')
+    const wrong = [
+      { tools: [], tool_choice: 'required' },
+      { tool_choice: { type: 'function', function: { name: 'c' } } },
+      { response_format: { type: 'json_object' } }
+    ]
+    for (const changes of wrong) {
+      expect(await codeOf(await post('/v1/chat/completions', { ...body, tool_choice: 'auto', ...changes }))).toEqual([
+        ...[400, 'bad_request']
+      ])
+    }
   })
 
   it('refuses what is not for it', async () => {

@@ -47,6 +47,7 @@ async function* generate(wanted: GenerateRequest): AsyncGenerator<GenerateEvent>
   if (text === 'fail later') throw new PipelineError('STAGE_LOST', 'gone')
   if (text === 'be slow') await slow.promise
   yield { event: 'text', text: text.slice(1), tokens: [2] }
+  if (wanted.tools !== undefined) yield { event: 'tool-call', name: 'weather', arguments: '{"city":"Ulm"}' }
   yield { event: 'text', text: '', tokens: [3] }
   yield { event: 'done', reason: text === 'too long' ? 'context' : 'stop-string', stats: STATS }
 }
@@ -298,12 +299,16 @@ describe("a failure in Ollama's form", () => {
   })
 
   it.each([
-    ['/api/chat', { messages: HI, tools: [{ type: 'function' }] }, '`tools` is not supported'],
-    ['/api/chat', { messages: HI, format: 'json' }, '`format` is not supported'],
+    ['/api/chat', { messages: HI, tools: [{ type: 'function' }] }, '`tools.0.function` is not understood'],
+    ['/api/chat', { messages: HI, format: 'xml' }, '`format` is not understood: must be json or a schema'],
     ['/api/chat', { messages: HI, think: true }, '`think` is not supported'],
     ['/api/chat', { messages: HI, invented: 1 }, '`invented` is not supported'],
     ['/api/chat', { messages: [{ ...HI[0], images: ['aGk='] }] }, '`messages.0.images` is not supported'],
-    ['/api/chat', { messages: [{ role: 'tool', content: '' }] }, '`messages.0.role` is not understood: must be system'],
+    [
+      '/api/chat',
+      { messages: [{ role: 'judge', content: '' }] },
+      '`messages.0.role` is not understood: must be system'
+    ],
     ['/api/chat', { messages: HI, options: { mirostat: 2 } }, '`options.mirostat` is not understood: only 0'],
     ['/api/chat', { messages: HI, options: { repeat_last_n: -1 } }, '`options.repeat_last_n` is not understood'],
     ['/api/chat', { messages: HI, options: { vocab_only: true } }, '`options.vocab_only` is not supported'],
@@ -383,4 +388,42 @@ it('whatever comes has a status of its own, and an error in words', async () => 
     { numRuns: 300 }
   )
   expect((await post('/api/chat', saying('hi'))).status).toBe(200)
+})
+
+describe("tools and formats in Ollama's form", () => {
+  const tools = [{ type: 'function', function: { name: 'weather', description: 'of a city', parameters: {} } }]
+  const city = { city: 'Ulm' }
+
+  it('are what the origin is asked for, and calls come with their arguments as a value', async () => {
+    const messages = [
+      { role: 'assistant', content: '', tool_calls: [{ function: { name: 'weather', arguments: city } }] },
+      { role: 'tool', tool_name: 'weather', content: 'warm' }
+    ]
+    const body = { model: 'toy', messages, tools }
+    const whole = (await (await post('/api/chat', { ...body, stream: false })).json()) as object
+    expect(asked?.tools).toEqual([{ name: 'weather', description: 'of a city', parameters: {} }])
+    expect(asked?.messages).toEqual([
+      { role: 'assistant', content: '', toolCalls: [{ id: 'call_0', name: 'weather', arguments: '{"city":"Ulm"}' }] },
+      { role: 'tool', content: 'warm', toolCall: 'weather' }
+    ])
+    const calls = [{ function: { name: 'weather', arguments: city } }]
+    expect(whole).toMatchObject({ message: { content: 'warm', tool_calls: calls }, done: true })
+    const lines = (await (await post('/api/chat', body)).text()).trim().split('\n')
+    const parts = lines.map(line => JSON.parse(line) as { message: { tool_calls?: object[] }; done: boolean })
+    expect(parts.flatMap(({ message }) => message.tool_calls ?? [])).toEqual(calls)
+    expect(parts.at(-1)?.done).toBe(true)
+  })
+
+  it('may be any JSON, or a schema', async () => {
+    const schema = { type: 'object', properties: { a: { type: 'string' } } }
+    for (const [path, body] of [
+      ['/api/chat', { messages: HI }],
+      ['/api/generate', { prompt: 'hi' }]
+    ] as const) {
+      await post(path, { model: 'toy', ...body, format: 'json', stream: false })
+      expect(asked?.format).toEqual({ schema: { type: 'object' } })
+      await post(path, { model: 'toy', ...body, format: schema, stream: false })
+      expect(asked?.format).toEqual({ schema })
+    }
+  })
 })
