@@ -19,10 +19,14 @@ const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
 let asked: GenerateRequest | undefined
 
 /** Says what the prompt says, and fails where that names an error. */
-async function* generate(request: GenerateRequest): AsyncGenerator<GenerateEvent> {
+async function* generate(
+  request: GenerateRequest,
+  { signal }: { signal?: AbortSignal } = {}
+): AsyncGenerator<GenerateEvent> {
   asked = request
   const text = request.messages?.at(-1)?.content ?? request.prompt ?? ''
   await Promise.resolve()
+  if (text === 'wait' && signal !== undefined) await once(signal, 'abort')
   if (text === 'fail at once') throw new PipelineError('INCOMPLETE_MODEL', 'Nobody serves layers 2-4.')
   if (text === 'fail badly') throw new TypeError('/home/me/secret')
   yield { event: 'route', stages: [], promptTokens: 2 }
@@ -185,6 +189,25 @@ describe('the gateway', () => {
       expect([answer.status, answer.headers.get('access-control-allow-origin')]).toEqual([200, origin])
       await answer.text()
     }
+  })
+
+  it('writes a line for each request, also of a client that went away, without what was asked', async () => {
+    logger.info.mockClear()
+    await (await post('/v1/chat/completions', saying('a secret'))).text()
+    const abort = new AbortController()
+    const options = { method: 'POST', body: JSON.stringify(saying('wait')), signal: abort.signal }
+    const gone = fetch(`${gateway.url}/v1/chat/completions`, {
+      ...{ ...options, headers: { 'content-type': 'application/json' } }
+    })
+    await vi.waitFor(() => expect(asked?.messages).toMatchObject([{ content: 'wait' }]))
+    abort.abort()
+    await expect(gone).rejects.toThrow()
+    const line = { method: 'POST', path: '/v1/chat/completions', ms: expect.any(Number) as number }
+    await vi.waitFor(() => expect(logger.info).toHaveBeenCalledTimes(2))
+    expect(logger.info.mock.calls).toEqual([
+      [{ ...line, status: 200 }, 'request'],
+      [line, 'request']
+    ])
   })
 
   it('answers whatever comes with a status of its own, and lives on', async () => {
