@@ -43,7 +43,7 @@ const CLOSE = '</tool_call>'
 export class CallStream {
   readonly #format: ToolFormat
   #held = ''
-  #began = false
+  #afterCall = false
 
   constructor(format: ToolFormat) {
     this.#format = format
@@ -66,29 +66,25 @@ export class CallStream {
   #tagged(): CallPiece {
     const piece: CallPiece = { text: '', calls: [] }
     for (;;) {
+      // Space after a call is not for the reader.
+      if (this.#afterCall) this.#held = this.#held.trimStart()
       const open = this.#held.indexOf(OPEN)
-      if (open < 0) {
-        const safe = this.#held.length - endingThatBegins(this.#held, OPEN)
-        piece.text += this.#held.slice(0, safe)
-        this.#held = this.#held.slice(safe)
-        break
-      }
-      piece.text += this.#held.slice(0, open)
-      this.#held = this.#held.slice(open)
+      piece.text += this.#take(open < 0 ? this.#held.length - endingThatBegins(this.#held, OPEN) : open)
       const close = this.#held.indexOf(CLOSE)
-      if (close < 0) break
+      if (open < 0 || close < 0) return piece
       const call = callOf(this.#held.slice(OPEN.length, close))
-      if (call === undefined) piece.text += this.#held.slice(0, close + CLOSE.length)
+      const whole = this.#take(close + CLOSE.length)
+      if (call === undefined) piece.text += whole
       else piece.calls.push(call)
-      this.#held = this.#held.slice(close + CLOSE.length)
+      this.#afterCall = call !== undefined
     }
-    return this.#withoutGaps(piece)
   }
 
-  /** Space around calls is not for the reader. */
-  #withoutGaps({ text, calls }: CallPiece): CallPiece {
-    this.#began ||= calls.length > 0
-    return { text: this.#began && text.trim() === '' ? '' : text, calls }
+  #take(length: number): string {
+    const taken = this.#held.slice(0, length)
+    this.#held = this.#held.slice(length)
+    if (taken !== '') this.#afterCall = false
+    return taken
   }
 
   /** An answer that begins like a call is one or none as a whole. */

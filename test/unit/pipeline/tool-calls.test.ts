@@ -38,7 +38,7 @@ describe('calls of tools in an answer', () => {
         const pieces = places.slice(1).map((to, i) => text.slice(places[i], to))
         expect(read(pieces, format)).toEqual({ text: shown, calls })
       }),
-      { numRuns: 50 }
+      { numRuns: 200 }
     )
   })
 
