@@ -50,6 +50,7 @@ import type { NodeView } from './swarm/types.js'
 import { MAX_STREAMS_OF_CONNECTION } from './trust/constants.js'
 import { Trust } from './trust/trust.js'
 import { AGENT } from './version.js'
+import { modelViews, peerViews } from './views.js'
 
 const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
 const TOKENIZER_CHILD = new URL('./engine/tokenizer-child.js', import.meta.url)
@@ -302,7 +303,15 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   })
   const keyring = new Keyring({ logger, now, wallNow: Date.now }, home)
   const health = { metrics, status: async () => service.status() }
-  const gateway = new Gateway({ service, logger, keyring, health }, config.gateway)
+  const page = {
+    service,
+    known: () => {
+      const nodes = directory.nodes()
+      return { peers: peerViews(nodes, trust.bans()), models: modelViews(nodes) }
+    },
+    positions: () => metrics.positions
+  }
+  const gateway = new Gateway({ service, logger, keyring, health, page }, config.gateway)
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }

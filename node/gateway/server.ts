@@ -10,6 +10,7 @@ import { DEFAULT_PORT } from './constants.js'
 import type { HealthParts } from './health.js'
 import { KeyError } from './keys/errors.js'
 import type { Keyring } from './keys/keyring.js'
+import type { PageParts } from './page/page.js'
 import { Running } from './running.js'
 import { Turns } from './turns.js'
 import type { GatewaySettings } from './types.js'
@@ -21,6 +22,8 @@ export interface GatewayParts {
   keyring?: Keyring
   /** Without it nobody can watch over the node, and nothing is counted. */
   health?: HealthParts
+  /** Without it there is no page. */
+  page?: PageParts
 }
 
 const LOOPBACK = '127.0.0.1'

@@ -1,0 +1,54 @@
+/** What the node tells by itself while the page is looked at. */
+import { events } from './sse.js'
+
+/** @import { ModelView, PeerView } from '../../../control/contract.js' */
+/** @import { PageStatus } from '../contract.js' */
+
+/** @typedef {{ status?: PageStatus, peers?: PeerView[], models?: ModelView[] }} Snapshots */
+/** `refused`: this is not the owner's machine, or a key is needed. @typedef {'live' | 'lost' | 'refused'} LiveState */
+
+/** Milliseconds until a node that does not answer is asked again. */
+const RETRY_MS = 2_000
+const REFUSED = new Set([401, 403])
+
+/**
+ * Only while the page is visible: a browser has few connections to one server, and each page here takes one.
+ * @param {{ onChange: (snapshots: Snapshots) => void, onState: (state: LiveState) => void }} listener
+ */
+export function follow({ onChange, onState }) {
+  /** @type {Snapshots} */
+  let snapshots = {}
+  /** @type {AbortController | undefined} */
+  let open
+  let isRefused = false
+
+  const listen = async (/** @type {AbortSignal} */ signal) => {
+    const response = await fetch('/page/events', { signal })
+    isRefused = REFUSED.has(response.status)
+    if (!response.ok) return
+    for await (const { event, data } of events(response)) {
+      snapshots = { ...snapshots, [event]: JSON.parse(data) }
+      onChange(snapshots)
+      onState('live')
+    }
+  }
+  const keepListening = async (/** @type {AbortSignal} */ signal) => {
+    while (!signal.aborted && !isRefused) {
+      await listen(signal).catch(() => undefined) // it is asked again
+      if (signal.aborted) return
+      onState(isRefused ? 'refused' : 'lost')
+      await new Promise(resolve => setTimeout(resolve, RETRY_MS))
+    }
+  }
+  const look = () => {
+    if (document.visibilityState === 'hidden') {
+      open?.abort()
+      open = undefined
+    } else if (open === undefined && !isRefused) {
+      open = new AbortController()
+      void keepListening(open.signal)
+    }
+  }
+  document.addEventListener('visibilitychange', look)
+  look()
+}
