@@ -3,10 +3,10 @@ import { type Browser, chromium } from 'playwright-core'
 
 const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/snap/bin/chromium']
 
-/** Where the browser is: `CHROMIUM_PATH`, or where it usually is; undefined: there is none. */
+/** Where the browser is: `CHROMIUM_PATH`, whether it is there or not, or where it usually is; undefined: there is none. */
 export function chromiumPath(): string | undefined {
   const { CHROMIUM_PATH: named } = process.env
-  return (named === undefined ? USUAL : [named]).find(isProgram)
+  return named ?? USUAL.find(isProgram)
 }
 
 /** Why there are no tests with a browser on this machine; undefined: there are. */
