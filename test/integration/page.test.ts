@@ -8,6 +8,8 @@ import { writeTinyModel } from '../support/tiny-model.js'
 const obstacle = chromiumObstacle()
 /** A name that a stranger may have chosen. */
 const STRANGER = '<b>x</b>'
+const LANTERN = 'lantern'
+const NAMES = ['node-0', STRANGER, LANTERN]
 const VIEWS = ['chat', 'swarm', 'node'] as const
 /** Milliseconds in which a change in the swarm is seen on the page. */
 const SEEN = { timeout: 30_000 }
@@ -18,6 +20,8 @@ const MIN_CONTRAST = 4.5
 
 const WITHOUT_END = { logit_bias: { [END_TOKEN]: -100 } }
 const SHORT = { ...WITHOUT_END, max_tokens: 48 }
+/** Takes longer than a node takes to die, and not much longer. */
+const MIDDLING = { ...WITHOUT_END, max_tokens: 400 }
 const LONG = { ...WITHOUT_END, max_tokens: 2_000 }
 
 interface StoredMessage {
@@ -67,6 +71,8 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
   let context: BrowserContext
   let page: Page
   let fixed = SHORT
+  /** Of the two nodes with the second half of the layers, the one that is left. */
+  let survivor = 1
 
   beforeAll(async () => {
     const folder = await temporaryFolder()
@@ -268,7 +274,7 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
   })
 
   it('asks for a key, and is for chat alone, where other machines reach it', async () => {
-    const { home } = await mesh.add({ layers: '4-8', args: ['--gateway', 'none', '--name', 'lantern'] })
+    const { home } = await mesh.add({ layers: '4-8', args: ['--gateway', 'none', '--name', LANTERN] })
     const { stdout } = await succeed(home, ['key', 'create', '--name', 'guest'])
     mesh.node(2).process.kill('SIGTERM')
     const { service } = await mesh.restart(2, ['--gateway', '0.0.0.0:0'])
@@ -286,8 +292,32 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
       expect(await elsewhere.locator(`#${view}`).textContent()).toContain("for the node's owner")
     }
     await elsewhere.close()
-    mesh.node(2).process.kill('SIGTERM')
-    await mesh.node(2).process.ended
+  })
+
+  it('says that a node was lost in the middle of an answer, and that others took over', async () => {
+    const serving = async (index: number): Promise<boolean> =>
+      (await mesh.node(index).service.status()).sessions.served > 0
+    fixed = MIDDLING
+    await visit('chat')
+    await page.getByRole('button', { name: 'New conversation' }).click()
+    await page.fill('#prompt', 'the')
+    await page.keyboard.press('Enter')
+    await page.locator('article.assistant .text:not(:empty)').waitFor()
+    const lost = (await serving(1)) ? 1 : 2
+    survivor = 3 - lost
+    mesh.node(lost).process.kill('SIGKILL')
+    fixed = SHORT
+    await page.locator('article.assistant .course, article.assistant .error').waitFor({ timeout: 90_000 })
+    expect(await page.locator('article .error').allTextContents()).toEqual([])
+    expect(await text('.recovery')).toMatch(
+      new RegExp(`^recovered ${NAMES[lost]} \\(layers 4-8\\) left .* nothing is lost`)
+    )
+    expect(await page.locator('.route li').allTextContents()).toEqual([
+      expect.stringMatching(/^node-0 /),
+      expect.stringContaining(NAMES[survivor] ?? 'none')
+    ])
+    await visit('swarm')
+    await expect.poll(async () => text('.events'), SEEN).toContain(`In an answer of yours, ${NAMES[lost]}`)
   })
 
   it('has asked nobody else, and the browser has nothing to complain about', () => {
@@ -296,12 +326,14 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
   })
 
   it('shows what is missing when a node is lost, and why there is no answer', async () => {
-    mesh.node(1).process.kill('SIGKILL')
+    mesh.node(survivor).process.kill('SIGKILL')
     await visit('swarm')
     await expect.poll(async () => text('.model h3'), SEEN).toBe('tiny incomplete')
     expect(await page.locator('.segment').allTextContents()).toEqual(['0-4 ×1', '4-8 ×0'])
     expect(await text('.model .weak')).toContain('Nobody serves layers 4-8.')
-    await expect.poll(async () => page.locator('.events').textContent(), SEEN).toContain(`${STRANGER} `)
+    await expect
+      .poll(async () => page.locator('.events').textContent(), SEEN)
+      .toContain(`${NAMES[survivor]} is not connected`)
     await visit('chat')
     await expect.poll(async () => text('#model option'), SEEN).toBe('tiny (layers 4-8 missing)')
     await page.fill('#prompt', 'still there?')

@@ -1,5 +1,5 @@
 /** What the node tells by itself while the page is looked at. */
-import { events } from './sse.js'
+import { events, refusal } from './sse.js'
 
 /** @import { ModelView, PeerView } from '../../../control/contract.js' */
 /** @import { PageStatus } from '../contract.js' */
@@ -10,10 +10,11 @@ import { events } from './sse.js'
 /** Milliseconds until a node that does not answer is asked again. */
 const RETRY_MS = 2_000
 const REFUSED = new Set([401, 403])
+const SILENT = 'The node does not answer. Trying again …'
 
 /**
  * Only while the page is visible: a browser has few connections to one server, and each page here takes one.
- * @param {{ onChange: (snapshots: Snapshots) => void, onState: (state: LiveState) => void }} listener
+ * @param {{ onChange: (snapshots: Snapshots) => void, onState: (state: LiveState, problem: string) => void }} listener
  */
 export function follow({ onChange, onState }) {
   /** @type {Snapshots} */
@@ -25,18 +26,20 @@ export function follow({ onChange, onState }) {
   const listen = async (/** @type {AbortSignal} */ signal) => {
     const response = await fetch('/page/events', { signal })
     isRefused = REFUSED.has(response.status)
-    if (!response.ok) return
+    if (!response.ok) return (await refusal(response)).message
     for await (const { event, data } of events(response)) {
       snapshots = { ...snapshots, [event]: JSON.parse(data) }
       onChange(snapshots)
-      onState('live')
+      onState('live', '')
     }
+    return SILENT
   }
   const keepListening = async (/** @type {AbortSignal} */ signal) => {
     while (!signal.aborted && !isRefused) {
-      await listen(signal).catch(() => undefined) // it is asked again
+      const problem = await listen(signal).catch(() => SILENT)
       if (signal.aborted) return
-      onState(isRefused ? 'refused' : 'lost')
+      if (isRefused) onState('refused', '')
+      else onState('lost', problem)
       await new Promise(resolve => setTimeout(resolve, RETRY_MS))
     }
   }

@@ -10,7 +10,6 @@ import { SwarmView } from './swarm.js'
 /** @import { LiveState, Snapshots } from './live.js' */
 
 const TITLES = /** @type {const} */ ({ chat: 'Chat', swarm: 'Swarm', node: 'Node' })
-const STATES = { live: '', lost: 'The node does not answer. Trying again …', refused: '' }
 
 /** @param {string} id @returns {HTMLElement} */
 function byId(id) {
@@ -56,8 +55,10 @@ follow({
     if (now.status !== undefined && now.status !== before.status) node.update(now.status)
     before = now
   },
-  onState(/** @type {LiveState} */ state) {
-    byId('live').textContent = STATES[state]
+  onState(/** @type {LiveState} */ state, /** @type {string} */ problem) {
+    const shown = byId('live')
+    // Said aloud each time it is written.
+    if (shown.textContent !== problem) shown.textContent = problem
     for (const { live, waiting } of [swarmRoot, nodeRoot]) {
       if (state === 'refused') waiting.textContent = "This view is for the node's owner, on the node's own machine."
       show(waiting, state === 'refused' || before.status === undefined)
