@@ -39,8 +39,29 @@ export default tseslint.config(
   },
   {
     files: ['**/*.js'],
+    ignores: ['node/gateway/page/static/**'],
     languageOptions: {
       globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly' }
+    }
+  },
+  {
+    // What runs in a browser.
+    files: ['node/gateway/page/static/**/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          ...['AbortController', 'clearTimeout', 'document', 'fetch', 'location', 'navigator', 'requestAnimationFrame'],
+          ...['sessionStorage', 'setInterval', 'setTimeout', 'TextDecoderStream', 'window']
+        ].map(name => [name, 'readonly'])
+      )
+    },
+    rules: {
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+      'no-restricted-properties': [
+        'error',
+        // Answers and names come from strangers: they are text, and never markup.
+        ...['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'write'].map(property => ({ property }))
+      ]
     }
   },
   { files: ['test/**/*.ts'], rules: { 'max-params': 'off' } },

@@ -1,4 +1,5 @@
 /** The composition root: a node from its parts, in the order in which they depend on each other. */
+import { randomBytes } from 'node:crypto'
 import { PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL } from '../protocol/ids.js'
 import { Availability } from './availability/availability.js'
 import { readCpu } from './availability/cpu.js'
@@ -50,6 +51,7 @@ import type { NodeView } from './swarm/types.js'
 import { MAX_STREAMS_OF_CONNECTION } from './trust/constants.js'
 import { Trust } from './trust/trust.js'
 import { AGENT } from './version.js'
+import { modelViews, peerViews } from './views.js'
 
 const ENGINE_CHILD = new URL('./engine/child.js', import.meta.url)
 const TOKENIZER_CHILD = new URL('./engine/tokenizer-child.js', import.meta.url)
@@ -298,11 +300,21 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     origin,
     sharer,
     lifecycle,
-    gatewayUrl: () => gateway.url
+    gatewayUrl: () => gateway.url,
+    pageUrl: () => gateway.pageUrl
   })
   const keyring = new Keyring({ logger, now, wallNow: Date.now }, home)
   const health = { metrics, status: async () => service.status() }
-  const gateway = new Gateway({ service, logger, keyring, health }, config.gateway)
+  const page = {
+    service,
+    known: () => {
+      const nodes = directory.nodes()
+      return { peers: peerViews(nodes, trust.bans()), models: modelViews(nodes) }
+    },
+    secret: randomBytes(32).toString('base64url'),
+    positions: () => metrics.positions
+  }
+  const gateway = new Gateway({ service, logger, keyring, health, page }, config.gateway)
   const run = async (components: readonly Component[]): Promise<RunningNode> => {
     await lifecycle.start(components, options)
     return { service, stop, closed: lifecycle.closed }

@@ -59,6 +59,8 @@ export interface NodeServiceParts {
   lifecycle: Pick<Lifecycle, 'isOpen' | 'opened' | 'stop'>
   /** Undefined while there is none. */
   gatewayUrl: () => string | undefined
+  /** With the owner's secret. */
+  pageUrl: () => string | undefined
 }
 
 /** What the owner can ask of the node, answered from its parts. */
@@ -88,7 +90,8 @@ export class NodeService implements ControlService {
       origin,
       store,
       lifecycle,
-      gatewayUrl
+      gatewayUrl,
+      pageUrl
     } = this.#parts
     const availability = this.#parts.availability.view
     const nodes = swarm.directory.nodes()
@@ -103,6 +106,7 @@ export class NodeService implements ControlService {
       swarm: { name: membership.name, id: membership.id, closed: membership.key !== undefined },
       addresses: swarm.addresses(),
       gateway: gatewayUrl(),
+      page: pageUrl(),
       state: lifecycle.isOpen || availability.state === 'leaving' ? availability.state : 'joining',
       availability,
       peers: nodes.filter(({ path }) => path !== 'self').length,

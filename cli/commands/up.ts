@@ -79,6 +79,7 @@ function startLines(status: StatusView, paint: Paint): string[] {
         (address, index) => [index === 0 ? 'addresses' : '', address] as const
       ),
       ['gateway', status.gateway === undefined ? 'none' : `${status.gateway}/v1`],
+      ...(status.page === undefined ? [] : [['page', status.page] as const]),
       ['serves', paused === '' ? [...served, ...coming].join(', ') || 'nothing yet' : `nothing: paused ${paused}`]
     ]),
     'Ctrl+C to stop.'

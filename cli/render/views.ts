@@ -25,6 +25,7 @@ export function statusLines(status: StatusView, paint: Paint): string[] {
     ['swarm', `${printable(swarm.name)} (${kind}), ${count(status.peers, 'other node')}`],
     ['addresses', status.addresses.join('\n           ') || '-'],
     ['gateway', status.gateway ?? '-'],
+    ...(status.page === undefined ? [] : [['page', status.page] as const]),
     ['engine', engineText(status, paint)],
     ['memory', `${bytes(status.usedBytes)} of ${bytes(status.memoryBytes)}`],
     ['sessions', `${sessions.served} served, ${sessions.origin} of our own`],

@@ -18,6 +18,8 @@ export interface StatusView {
   addresses: string[]
   /** Where other programs reach this node over HTTP; undefined: nowhere. */
   gateway: string | undefined
+  /** Where its page is, with the secret of the node's owner; undefined: nowhere. */
+  page: string | undefined
   state: 'joining' | AvailabilityState
   availability: AvailabilityView
   peers: number

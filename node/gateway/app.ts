@@ -11,6 +11,8 @@ import { addOllama } from './ollama/endpoints.js'
 import { addOpenAi } from './openai/endpoints.js'
 import { errorBody } from './openai/error-body.js'
 import { addHealth } from './health.js'
+import { FILE_PATHS } from './page/files.js'
+import { addPage } from './page/page.js'
 import { refuseRaw } from './raw-errors.js'
 import type { Running } from './running.js'
 import type { GatewayParts } from './server.js'
@@ -22,7 +24,7 @@ export interface AppParts extends GatewayParts {
 }
 
 export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInstance {
-  const { service, keyring, health, logger, turns, running } = parts
+  const { service, keyring, health, page, logger, turns, running } = parts
   const fail = errorHandler(logger, errorBody)
   const app = fastify({
     bodyLimit: limits.MAX_BODY_BYTES,
@@ -52,11 +54,15 @@ export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInst
   const endpoints: EndpointParts = { serviceFor: caller => authorization.serviceFor(caller), running, logger }
   addOpenAi(app, endpoints)
   addOllama(app, endpoints)
+  if (page !== undefined) addPage(app, page, logger)
   return app
 }
 
-/** Whoever restarts nodes that do not answer has no key; that this one lives and takes part is no secret. */
-const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+/**
+ * Whoever restarts nodes that do not answer has no key; that this one lives and takes part is no secret. Nor are the
+ * page's files, which ask for the key.
+ */
+const OPEN: ReadonlySet<string> = new Set(['/healthz', '/readyz', ...FILE_PATHS])
 
 /** Before anything else is looked at, the body included. */
 function guard(app: FastifyInstance, access: Access, authorization: Authorization): void {
@@ -65,8 +71,8 @@ function guard(app: FastifyInstance, access: Access, authorization: Authorizatio
     const headers = access.check(request.headers)
     reply.headers(headers)
     if (request.method !== 'OPTIONS') {
-      const isProbe = PROBES.has(request.routeOptions.url ?? '')
-      if (!isProbe) request.caller = authorization.identify(request.headers)
+      const isOpen = OPEN.has(request.routeOptions.url ?? '')
+      if (!isOpen) request.caller = authorization.identify(request.headers)
       return
     }
     const asked = request.headers['access-control-request-headers']

@@ -8,6 +8,7 @@ import { RETRY_AFTER_SECONDS } from './constants.js'
  * - `UNKNOWN_PATH` no such endpoint
  * - `WRONG_HOST` a name that is not this machine's: perhaps a page of another site that had its name point here
  * - `FOREIGN_ORIGIN` a page that may not use this gateway
+ * - `OWNER_ONLY` what the page asks for the node's owner alone, from elsewhere or with a key
  * - `INVALID_KEY` no key where one is needed, or one that is unknown, expired or revoked
  * - `MODEL_NOT_ALLOWED` the key is for other models
  * - `RATE_LIMITED` more requests a minute than the key may
@@ -20,6 +21,7 @@ export type GatewayErrorCode =
   | 'UNKNOWN_PATH'
   | 'WRONG_HOST'
   | 'FOREIGN_ORIGIN'
+  | 'OWNER_ONLY'
   | 'INVALID_KEY'
   | 'MODEL_NOT_ALLOWED'
   | 'RATE_LIMITED'
@@ -74,6 +76,7 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   TOKENS_EXHAUSTED: [429, 'tokens'],
   WRONG_HOST: [403, 'permission_error'],
   FOREIGN_ORIGIN: [403, 'permission_error'],
+  OWNER_ONLY: [403, 'permission_error'],
   UNKNOWN_MODEL: [404, INVALID, 'model_not_found'],
   UNKNOWN_PATH: [404, INVALID],
   OVERLOADED: [529, 'overloaded_error'],

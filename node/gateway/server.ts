@@ -10,6 +10,7 @@ import { DEFAULT_PORT } from './constants.js'
 import type { HealthParts } from './health.js'
 import { KeyError } from './keys/errors.js'
 import type { Keyring } from './keys/keyring.js'
+import type { PageParts } from './page/page.js'
 import { Running } from './running.js'
 import { Turns } from './turns.js'
 import type { GatewaySettings } from './types.js'
@@ -21,6 +22,8 @@ export interface GatewayParts {
   keyring?: Keyring
   /** Without it nobody can watch over the node, and nothing is counted. */
   health?: HealthParts
+  /** Without it there is no page. */
+  page?: PageParts
 }
 
 const LOOPBACK = '127.0.0.1'
@@ -33,6 +36,8 @@ export class Gateway {
   readonly #running = new Running()
   #app: FastifyInstance | undefined
   #url: string | undefined
+  /** Only this machine reaches it. */
+  #isForOwner = false
 
   constructor(parts: GatewayParts, settings: GatewaySettings) {
     this.#parts = parts
@@ -46,12 +51,20 @@ export class Gateway {
     return this.#url
   }
 
+  /** Where its page is, with the owner's secret where the owner can use it; undefined where there is none. */
+  get pageUrl(): string | undefined {
+    const { page } = this.#parts
+    if (this.#url === undefined || page === undefined) return undefined
+    return this.#isForOwner ? `${this.#url}/#owner=${page.secret}` : this.#url
+  }
+
   /** @throws SwarmError PORT_TAKEN, ADDRESS_INVALID; KeyError KEYS_NEEDED, KEYS_DAMAGED */
   async start(): Promise<void> {
     const { listen } = this.#settings
     if (listen === 'none' || this.#app !== undefined) return
     const { host, port } = listen === 'auto' ? { host: LOOPBACK, port: DEFAULT_PORT } : listen
     const { keyring } = this.#parts
+    this.#isForOwner = isLoopback(host)
     await keyring?.start()
     if (!isLoopback(host) && keyring?.hasAny() !== true) throw keysNeeded({ host, port })
     const { origins } = this.#settings

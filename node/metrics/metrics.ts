@@ -32,6 +32,7 @@ export class NodeMetrics {
   readonly #metered: MeteredAnswers[] = []
   #waiting: () => number = () => 0
   #watchesNode = false
+  #positions = 0
 
   constructor(parts: NodeMetricsParts) {
     this.#parts = parts
@@ -53,8 +54,14 @@ export class NodeMetrics {
     return this.answers(turns)
   }
 
+  /** Computed by this node's layers since its start. */
+  get positions(): number {
+    return this.#positions
+  }
+
   /** A step on this node's layers. */
   readonly step = ({ rows, queued, computed, own }: ServedStep): void => {
+    this.#positions += rows
     const { stepCompute, stepQueue, stepRows } = this.#instruments
     const labels = { origin: own ? 'self' : 'peer' }
     stepCompute.observe(labels, computed / 1_000)

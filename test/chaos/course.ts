@@ -78,6 +78,8 @@ export class Course {
         break
       case 'error':
         this.error = event.error
+        break
+      case 'tool-call': // nobody offers tools here
     }
   }
 

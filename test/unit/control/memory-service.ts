@@ -21,6 +21,7 @@ export const STATUS: StatusView = {
   swarm: { name: 'village', id: 'ab'.repeat(16), closed: false },
   addresses: [],
   gateway: undefined,
+  page: undefined,
   state: 'online',
   availability: { state: 'online', pauses: [], overruled: [] },
   peers: 2,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { DRAIN_MS } from '../../../node/availability/constants.js'
 import {
   HEARTBEAT_MS,
   MAX_BODY_BYTES,
@@ -7,6 +8,7 @@ import {
   TURN_MS
 } from '../../../node/gateway/constants.js'
 import { KINDS } from '../../../node/gateway/errors.js'
+import { MAX_LISTENERS } from '../../../node/gateway/page/constants.js'
 import * as ollama from '../../../node/gateway/ollama/schemas.js'
 import { chatRequest, completionRequest } from '../../../node/gateway/openai/schemas.js'
 import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING, PENALTY_WINDOW } from '../../../node/pipeline/sampling.js'
@@ -69,6 +71,8 @@ describe('docs/api.md', () => {
 
   it('says what the bounds are', () => {
     const text = prose(api)
+    expect(text).toContain(`At most ${MAX_LISTENERS} at a time`)
+    expect(text).toContain(`after ${DRAIN_MS / 60_000} minutes at the latest`)
     expect(text).toContain(`for ${TURN_MS / 1_000} s at most`)
     expect(text).toContain(`1 to ${MAX_CHOICES} answers`)
     expect(text).toContain(`(${MAX_BODY_BYTES / 2 ** 20} MiB; ${MAX_HEADER_BYTES / 1024} KiB of headers)`)

@@ -6,7 +6,14 @@ import { held, nodeView } from '../pipeline/swarm-views.js'
 
 export const STATUS: StatusView = {
   ...{ version: '1.2.3', pid: 1, uptimeSeconds: 1, home: '/home', name: 'me', peer: 'me', addresses: [] },
-  ...{ swarm: { name: 'ours', id: '00', closed: false }, gateway: undefined, state: 'online', peers: 0, tasks: [] },
+  ...{
+    swarm: { name: 'ours', id: '00', closed: false },
+    gateway: undefined,
+    page: undefined,
+    state: 'online',
+    peers: 0,
+    tasks: []
+  },
   availability: { state: 'online', pauses: [], overruled: [] },
   engine: { state: 'ready', backend: 'cpu', devices: [], restarts: 0, version: 'toy' },
   shards: [],

@@ -58,7 +58,16 @@ async function service({ closed = false } = {}) {
         for (const event of sharing) yield await Promise.resolve(event)
       }
     },
-    ...{ engine, shards, host, trust: host.trust, lifecycle, availability, gatewayUrl: () => 'http://[::1]:80' }
+    ...{
+      engine,
+      shards,
+      host,
+      trust: host.trust,
+      lifecycle,
+      availability,
+      gatewayUrl: () => 'http://[::1]:80',
+      pageUrl: () => undefined
+    }
   } as unknown as NodeServiceParts
   const node = new NodeService({ ...parts, memory: { bytes: 9 } })
   const open = (): void => {
