@@ -11,6 +11,10 @@ import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
 import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
+import { Forecasts } from './estimate/forecasts.js'
+import { EstimateHistory } from './estimate/history.js'
+import { Planner } from './estimate/planner.js'
+import { headLayers } from './estimate/size.js'
 import { Keyring } from './gateway/keys/keyring.js'
 import { Gateway } from './gateway/server.js'
 import { readHardware } from './hardware.js'
@@ -99,6 +103,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     control,
     engine,
     parts.tokenizers,
+    parts.history,
     swarm,
     host,
     parts.announcer,
@@ -112,7 +117,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
 /** A node for the length of one command: it asks, and serves nothing. */
 export async function openNode(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: true })
-  const node = await run([parts.tokenizers, parts.swarm])
+  const node = await run([parts.tokenizers, parts.history, parts.swarm])
   try {
     await firstContact(parts.swarm, options)
     return node
@@ -273,6 +278,18 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       now
     }
   })
+  const history = new EstimateHistory({ logger }, { file: home.estimatesFile })
+  const forecasts = new Forecasts(
+    {
+      ...{ directory, history, wallNow: Date.now },
+      headLayers: id => {
+        const model = store.get(id)
+        return model === undefined ? 0 : headLayers(model.manifest)
+      }
+    },
+    { rowsPerStep: batch }
+  )
+  const planner = new Planner({ directory, store, library, memory, forecasts }, { context })
   const sharer = new Sharer(
     { store, makeEngine: makeCheckEngine, onShared: () => void announcer.update() },
     { folder: home.modelsFolder }
@@ -296,6 +313,9 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     trust,
     host,
     origin,
+    planner,
+    forecasts,
+    history,
     sharer,
     lifecycle,
     gatewayUrl: () => gateway.url
@@ -323,6 +343,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       availability,
       gateway,
       metrics,
+      history,
       service
     }
   }
