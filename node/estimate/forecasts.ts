@@ -5,7 +5,7 @@ import type { Directory } from '../swarm/types.js'
 import { corrected, type Corrected, type RouteKind } from './correction.js'
 import { estimate, type Estimate, type RouteCost } from './cost.js'
 import { experiences, type EstimateHistory } from './history.js'
-import { routeCost } from './route-cost.js'
+import { routeCost, type CostedStage } from './route-cost.js'
 
 export interface ForecastParts {
   directory: Pick<Directory, 'nodes'>
@@ -21,8 +21,15 @@ export interface ForecastSettings {
   rowsPerStep: number
 }
 
+export interface ForecastRequest {
+  /** Hash, hex. */
+  manifest: string
+  promptTokens: number
+  stages: readonly Pick<CostedStage, 'peer' | 'start' | 'end'>[]
+}
+
 export interface Forecast {
-  kind: RouteKind
+  route: RouteKind
   raw: Estimate
   told: Corrected
 }
@@ -40,10 +47,11 @@ export class Forecasts {
   }
 
   /** Of a route with these costs. */
-  of(cost: RouteCost, { manifest, promptTokens }: { manifest: string; promptTokens: number }): Forecast {
-    const kind = { manifest, stages: cost.stages.length, ways: cost.ways.length }
+  of(cost: RouteCost, { manifest, promptTokens, stages }: ForecastRequest): Forecast {
+    const path = stages.map(({ peer, start, end }) => `${peer} ${start}-${end}`).join(', ')
+    const route = { manifest, stages: cost.stages.length, ways: cost.ways.length, path }
     const raw = estimate(cost, { promptTokens, rowsPerStep: this.#rowsPerStep })
-    return { kind, raw, told: corrected(raw, kind, experiences(this.#parts.history.list())) }
+    return { route, raw, told: corrected(raw, { route, promptTokens }, experiences(this.#parts.history.list())) }
   }
 
   /** Passes the events of an answer on as they are, and remembers it once it is done. */
@@ -62,14 +70,14 @@ export class Forecasts {
     if (model === undefined) return undefined
     const { manifest, name, layers } = model
     const cost = routeCost(stages, { manifest, layers, headLayers: this.#parts.headLayers(manifest) }, nodes)
-    return cost && { ...this.of(cost, { manifest, promptTokens }), name }
+    return cost && { ...this.of(cost, { manifest, promptTokens, stages }), name }
   }
 
-  #remember({ name, kind, raw, told }: Forecast & { name: string }, stats: GenerateStats): void {
+  #remember({ name, route, raw, told }: Forecast & { name: string }, stats: GenerateStats): void {
     const { promptTokens, generatedTokens, recoveries, tokensPerSecond, firstTokenMs, promptMs } = stats
     const { token, prompt, open } = told
     this.#parts.history.add({
-      ...{ at: this.#parts.wallNow(), model: name, route: kind, promptTokens, generatedTokens, recoveries },
+      ...{ at: this.#parts.wallNow(), model: name, route, promptTokens, generatedTokens, recoveries },
       ...{ estimated: raw, told: { token, prompt, open } },
       measured: {
         token: tokensPerSecond > 0 ? 1 / tokensPerSecond : 0,

@@ -5,6 +5,9 @@ import { readPrivateFile, writePrivateFile } from '../swarm/private-file.js'
 import { MAX_HISTORY, WRITE_MS } from './constants.js'
 import type { Experience } from './correction.js'
 
+/** Stages of a route, each with a peer's name. */
+const MAX_PATH = 16_384
+
 const seconds = z.number().min(0)
 const times = z.strictObject({ token: seconds, prompt: seconds, open: seconds })
 const count = z.int().min(0)
@@ -14,7 +17,12 @@ const answer = z.strictObject({
   /** Milliseconds since 1970. */
   at: count,
   model: z.string().max(1024),
-  route: z.strictObject({ manifest: z.string().regex(/^[0-9a-f]{64}$/), stages: count, ways: count }),
+  route: z.strictObject({
+    manifest: z.string().regex(/^[0-9a-f]{64}$/),
+    stages: count,
+    ways: count,
+    path: z.string().max(MAX_PATH)
+  }),
   promptTokens: count,
   generatedTokens: count,
   recoveries: count,

@@ -20,7 +20,7 @@ import { DEFAULT_MAX_TOKENS } from '../pipeline/sampling.js'
 import type { Directory, NodeView } from '../swarm/types.js'
 import { DEFAULT_PROMPT_TOKENS, HEADER_MS, SAME } from './constants.js'
 import { networkSeconds, type RouteCost } from './cost.js'
-import type { Forecast, Forecasts } from './forecasts.js'
+import type { Forecast, ForecastRequest, Forecasts } from './forecasts.js'
 import { speedOf } from './history.js'
 import { aloneCost, routeCost, secondsOfLayer, type CostedModel } from './route-cost.js'
 import { givers, missingRanges } from './room.js'
@@ -147,8 +147,9 @@ export class Planner {
     const self = known.nodes.find(({ path }) => path === 'self')
     const model = costed(known)
     const seconds = self && secondsOfLayer(self, model)
-    if (memory.fits !== true || seconds === undefined) return { ...memory, speed: undefined }
-    return { ...memory, speed: speed(this.#forecast(aloneCost(seconds, model), known)) }
+    if (memory.fits !== true || self === undefined || seconds === undefined) return { ...memory, speed: undefined }
+    const route = [{ peer: self.peer, start: 0, end: model.layers }]
+    return { ...memory, speed: speed(this.#forecast(aloneCost(seconds, model), known, route)) }
   }
 
   #swarm(known: Known): SwarmPlan {
@@ -176,7 +177,7 @@ export class Planner {
     const stages = chosen.map(({ peer, name = '', start, leave, local }) => ({ peer, name, start, end: leave, local }))
     const cost = routeCost(stages, costed(known), known.nodes)
     if (cost === undefined) return { kind: 'blocked', message: 'The route has just gone. Try again.' }
-    const forecast = this.#forecast(cost, known)
+    const forecast = this.#forecast(cost, known, stages)
     // What corrects the whole corrects its parts.
     const factor = (forecast.told.token / forecast.raw.token) * 1_000
     const planned = stages.map((stage, i) => ({ ...stage, milliseconds: (cost.stages[i]?.seconds ?? 0) * factor }))
@@ -184,8 +185,9 @@ export class Planner {
     return { kind: 'route', stages: planned, networkMs, speed: speed(forecast), limit: limitOf(planned, networkMs) }
   }
 
-  #forecast(cost: RouteCost, { model: { manifest }, promptTokens }: Known): Forecast {
-    return this.#parts.forecasts.of(cost, { manifest, promptTokens })
+  #forecast(cost: RouteCost, known: Known, stages: ForecastRequest['stages']): Forecast {
+    const { model, promptTokens } = known
+    return this.#parts.forecasts.of(cost, { manifest: model.manifest, promptTokens, stages })
   }
 }
 
