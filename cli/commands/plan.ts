@@ -25,7 +25,10 @@ export const define: DefineCommand = (command, context) => {
     .option(...JSON_OPTION)
     .action(async (model: string | undefined, options: PlanOptions) => {
       using interrupt = interruptible()
-      if (options.history) return await showHistory(context, model, options)
+      if (options.history) {
+        await showHistory(context, model, options)
+        return
+      }
       if (model === undefined) throw usage('Which model? `flambeau models` lists them; a GGUF file will do too.')
       const { promptTokens, maxTokens } = options
       const request = { ...named(model), ...(promptTokens && { promptTokens }), ...(maxTokens && { maxTokens }) }
