@@ -1,5 +1,7 @@
 /** How far estimates are from what answers take, with and without the correction by earlier answers. */
-import { parseArgs } from 'node:util'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
 import { withoutErrorEvents } from '../../node/control/errors.js'
 import { readAnswers, type RememberedAnswer } from '../../node/estimate/history.js'
 import { medianError } from '../../node/estimate/correction.js'
@@ -7,20 +9,24 @@ import type { Estimate } from '../../node/estimate/cost.js'
 import { locateHome } from '../../node/home.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { describeModel } from '../../node/models/description.js'
-import { EMBER } from '../support/models.js'
+import type { Host } from '../support/internet.js'
+import { EMBER, PROJECT_ROOT } from '../support/models.js'
 import { waitFor } from '../support/wait-for.js'
 import { benchMesh, machine, type BenchMesh } from './bench-mesh.js'
 import { median } from './statistics.js'
 import { syntheticModel } from './synthetic-model.js'
 
 const CONTEXT = 4_096
+/** Emulates wide-area links; beside the project. */
+const WAN_TOOL = join(PROJECT_ROOT, '..', 'shared', 'tools', 'wan', 'wan')
 /** Words of the prompts, in turn. */
 const PROMPTS = [12, 48, 192]
 /** Milliseconds: twice as long as answers wait to be written. */
 const WRITE_LIMIT = 20_000
 
 /** Options with their defaults. */
-export const usage = '--models 0.5b,ember, --stages 1,2,3, --rounds N (12), --tokens N (32), --each, --json'
+export const usage =
+  '--models 0.5b,ember, --stages 1,2,3, --rounds N (12), --tokens N (32), --delay MS (none), --each, --json'
 
 interface Cell {
   model: string
@@ -36,6 +42,7 @@ export async function bench(args: string[]): Promise<void> {
       stages: { type: 'string', default: '1,2,3' },
       rounds: { type: 'string', default: '12' },
       tokens: { type: 'string', default: '32' },
+      delay: { type: 'string' },
       each: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false }
     }
@@ -45,13 +52,28 @@ export async function bench(args: string[]): Promise<void> {
     const file = model === 'ember' ? EMBER : await syntheticModel(model)
     for (const stages of values.stages.split(',').map(Number)) {
       const { layers } = describeModel(await readGguf(file))
-      await using mesh = await benchMesh({ file, name: model, ranges: rangesOf(layers, stages), context: CONTEXT })
+      await using links = await emulatedLinks(stages + 1, values.delay)
+      const ranges = rangesOf(layers, stages)
+      await using mesh = await benchMesh({ file, name: model, ranges, context: CONTEXT, hosts: links.hosts })
       const answers = await ask(mesh, { rounds: Number(values.rounds), tokens: Number(values.tokens) })
       cells.push({ model, stages, answers })
     }
   }
   if (values.json) console.log(JSON.stringify({ machine: machine(), cells }))
   else print(cells, values.each)
+}
+
+/** Hosts so many milliseconds apart, one way; none without a delay. Needs root, Linux, gcc and iproute2. */
+async function emulatedLinks(count: number, delay: string | undefined): Promise<{ hosts: Host[] } & AsyncDisposable> {
+  if (delay === undefined) return { hosts: [], [Symbol.asyncDispose]: () => Promise.resolve() }
+  const wan = async (...args: string[]): Promise<void> => {
+    await promisify(execFile)(WAN_TOOL, args)
+  }
+  await wan('up', String(count), '--delay', delay)
+  const hosts = Array.from({ length: count }, (_, i) => ({
+    ...{ address: `10.77.0.${i + 1}`, within: ['ip', 'netns', 'exec', `wan${i}`] }
+  }))
+  return { hosts, [Symbol.asyncDispose]: async () => wan('down') }
 }
 
 function rangesOf(layers: number, stages: number): string[] {
