@@ -6,8 +6,10 @@ export const WAY_SECONDS = 0.0007
 export const ROW_SHARE = 0.4
 /** Seconds until the route stands: tokenizing, and reserving room on the stages ... */
 export const OPEN_SECONDS = 0.02
-/** ... and round trips to the farthest one: a stream to each stage, then a link from each to the next. */
-export const OPEN_ROUND_TRIPS = 3
+/** ... and round trips to the farthest one: a stream to each stage ... */
+export const OPEN_ROUND_TRIPS = 2
+/** ... then a link from each to the next. */
+export const LINK_ROUND_TRIPS = 3
 
 /** Answers that are remembered. */
 export const MAX_HISTORY = 200

@@ -1,6 +1,6 @@
 /** What an answer will take along a route, from what is known before it begins. Pure; all times in seconds. */
 import { chunkRows } from '../pipeline/prompt.js'
-import { OPEN_ROUND_TRIPS, OPEN_SECONDS, ROW_SHARE, STAGE_SECONDS, WAY_SECONDS } from './constants.js'
+import { LINK_ROUND_TRIPS, OPEN_ROUND_TRIPS, OPEN_SECONDS, ROW_SHARE, STAGE_SECONDS, WAY_SECONDS } from './constants.js'
 
 export interface StageCost {
   /** For one token, its queue and, on the last stage, the head included. */
@@ -32,10 +32,11 @@ export interface PromptSize {
 
 export function estimate(cost: RouteCost, prompt: PromptSize): Estimate {
   const farthest = Math.max(0, ...cost.ways)
+  const roundTrips = OPEN_ROUND_TRIPS + (cost.stages.length > 1 ? LINK_ROUND_TRIPS : 0)
   return {
     token: cost.stages.reduce((sum, { seconds }) => sum + seconds, networkSeconds(cost)),
     prompt: promptSeconds(cost, prompt),
-    open: OPEN_SECONDS + OPEN_ROUND_TRIPS * 2 * farthest
+    open: OPEN_SECONDS + roundTrips * 2 * farthest
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import {
+  LINK_ROUND_TRIPS,
   OPEN_ROUND_TRIPS,
   OPEN_SECONDS,
   ROW_SHARE,
@@ -29,8 +30,12 @@ describe('the estimate of an answer', () => {
   })
 
   it('takes round trips to the farthest stage to open', () => {
-    const { open } = estimate({ stages: [stage(0.01)], ways: [0.05, 0.01] }, { promptTokens: 1, rowsPerStep: ROWS })
-    expect(open).toBeCloseTo(OPEN_SECONDS + OPEN_ROUND_TRIPS * 0.1, 9)
+    const opened = (stages: number): number => {
+      const cost = { stages: Array.from({ length: stages }, () => stage(0.01)), ways: [0.05, 0.01] }
+      return estimate(cost, { promptTokens: 1, rowsPerStep: ROWS }).open
+    }
+    expect(opened(1)).toBeCloseTo(OPEN_SECONDS + OPEN_ROUND_TRIPS * 0.1, 9)
+    expect(opened(2)).toBeCloseTo(OPEN_SECONDS + (OPEN_ROUND_TRIPS + LINK_ROUND_TRIPS) * 0.1, 9)
   })
 
   it('takes each further row of a prompt to cost a part of the first, the head not at all', () => {
