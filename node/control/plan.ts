@@ -28,13 +28,13 @@ export interface PlanView {
 
 /** Bytes of memory. */
 export interface PlannedSize {
-  /** Weights of all layers and both ends. */
+  /** Of the file: where the head uses the embedding's, once. */
   weights: number
   /** The largest layer, its KV included. */
   layer: number
   embedding: number
   head: number
-  /** All of it, with KV for `positions`. */
+  /** All of it, with KV for `positions`; a node keeps room for both ends. */
   needed: number
   /** As this node keeps room for them. */
   positions: number

@@ -16,7 +16,7 @@ export function sizedFile(gguf: Gguf): ModelTensors & { name: string } {
 export function plannedSize(model: ModelTensors, footprint: Footprint, positions: number): PlannedSize {
   const { layers } = model
   return {
-    weights: layerBytes(model).reduce((sum, bytes) => sum + bytes, footprint.embeddingBytes + footprint.headBytes),
+    weights: model.tensors.reduce((sum, { data }) => sum + data.size, 0),
     layer: Math.max(...footprint.layerBytes),
     embedding: embeddingBytes(model),
     head: headBytes(model),
