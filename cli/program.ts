@@ -22,6 +22,7 @@ export const COMMANDS: readonly Entry[] = [
   { name: 'down', summary: 'stop the running node', load: () => import('./commands/down.js') },
   { name: 'run', summary: 'answer one prompt', load: () => import('./commands/run.js') },
   { name: 'chat', summary: 'talk to a model', load: () => import('./commands/chat.js') },
+  { name: 'plan', summary: 'how fast a model would answer, before asking', load: () => import('./commands/plan.js') },
   { name: 'status', summary: 'this node: shards, sessions, engine', load: () => import('./commands/status.js') },
   { name: 'peers', summary: 'the nodes of the swarm', load: () => import('./commands/peers.js') },
   { name: 'models', summary: 'models, and who serves which layers', load: () => import('./commands/models.js') },

@@ -12,6 +12,10 @@ import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
 import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
+import { Forecasts } from './estimate/forecasts.js'
+import { EstimateHistory } from './estimate/history.js'
+import { Planner } from './estimate/planner.js'
+import { headLayers } from './estimate/size.js'
 import { Keyring } from './gateway/keys/keyring.js'
 import { Gateway } from './gateway/server.js'
 import { readHardware } from './hardware.js'
@@ -101,6 +105,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     control,
     engine,
     parts.tokenizers,
+    parts.history,
     swarm,
     host,
     parts.announcer,
@@ -114,7 +119,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
 /** A node for the length of one command: it asks, and serves nothing. */
 export async function openNode(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: true })
-  const node = await run([parts.tokenizers, parts.swarm])
+  const node = await run([parts.tokenizers, parts.history, parts.swarm])
   try {
     await firstContact(parts.swarm, options)
     return node
@@ -275,6 +280,18 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       now
     }
   })
+  const history = new EstimateHistory({ logger }, { file: home.estimatesFile })
+  const forecasts = new Forecasts(
+    {
+      ...{ directory, history, wallNow: Date.now },
+      headLayers: id => {
+        const model = store.get(id)
+        return model === undefined ? 0 : headLayers(model.manifest)
+      }
+    },
+    { rowsPerStep: batch }
+  )
+  const planner = new Planner({ directory, store, library, memory, forecasts }, { context })
   const sharer = new Sharer(
     { store, makeEngine: makeCheckEngine, onShared: () => void announcer.update() },
     { folder: home.modelsFolder }
@@ -298,6 +315,9 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     trust,
     host,
     origin,
+    planner,
+    forecasts,
+    history,
     sharer,
     lifecycle,
     gatewayUrl: () => gateway.url,
@@ -335,6 +355,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       availability,
       gateway,
       metrics,
+      history,
       service
     }
   }

@@ -17,6 +17,8 @@ export interface Home {
   keysFolder: string
   /** What keys have spent today. */
   keysUsageFile: string
+  /** The last answers, with what was expected of them. */
+  estimatesFile: string
   /** libp2p's own state. */
   datastoreFolder: string
   /** Path of the Unix socket, or name of the pipe on Windows. */
@@ -47,6 +49,7 @@ export function locateHome(env: Environment = process.env, platform: NodeJS.Plat
     modelsFolder: join(path, 'models'),
     keysFolder: join(path, 'keys'),
     keysUsageFile: join(path, 'keys-usage.json'),
+    estimatesFile: join(path, 'estimates.json'),
     datastoreFolder: join(path, 'datastore'),
     controlSocket: controlSocket(path, platform)
   }

@@ -15,8 +15,12 @@ import type {
 } from './control/contract.js'
 import type { ControlOptions, ControlService, InviteView, RemovedView } from './control/service.js'
 import { errorView } from './control/errors.js'
+import type { EstimateView, PlanRequest, PlanView } from './control/plan.js'
 import type { Engine } from './engine/types.js'
 import { abortable } from './deadline.js'
+import type { Forecasts } from './estimate/forecasts.js'
+import { estimateView, type EstimateHistory } from './estimate/history.js'
+import type { Planner } from './estimate/planner.js'
 import type { Announcer } from './holding/announcer.js'
 import type { Holdings } from './holding/holdings.js'
 import type { Tasks } from './holding/tasks.js'
@@ -55,6 +59,9 @@ export interface NodeServiceParts {
   trust: Pick<Trust, 'refused' | 'bans'>
   host: StageHost
   origin: Origin
+  planner: Pick<Planner, 'plan'>
+  forecasts: Pick<Forecasts, 'follow'>
+  history: Pick<EstimateHistory, 'list'>
   sharer: Sharer
   lifecycle: Pick<Lifecycle, 'isOpen' | 'opened' | 'stop'>
   /** Undefined while there is none. */
@@ -167,7 +174,17 @@ export class NodeService implements ControlService {
   async *generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
     const using = signal ?? new AbortController().signal
     await abortable(this.#parts.lifecycle.opened, using)
-    yield* this.#parts.origin.generate(request, { signal: using })
+    const { forecasts, origin } = this.#parts
+    yield* forecasts.follow(request, origin.generate(request, { signal: using }))
+  }
+
+  async plan(request: PlanRequest, { signal }: ControlOptions = {}): Promise<PlanView> {
+    await this.#parts.lifecycle.opened
+    return this.#parts.planner.plan(request, { signal: signal ?? new AbortController().signal })
+  }
+
+  estimates(): Promise<EstimateView[]> {
+    return Promise.resolve(this.#parts.history.list().map(estimateView))
   }
 
   /** Of a node that is still starting: once it has addresses to invite to. */

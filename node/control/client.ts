@@ -18,6 +18,7 @@ import type {
 } from './contract.js'
 import { ControlError, RemoteError, withoutErrorEvents } from './errors.js'
 import { CALL_MS, MAX_ANSWER_BYTES, MAX_EVENT_BYTES, PROBE_MS, SILENCE_MS } from './limits.js'
+import type { EstimateView, PlanRequest, PlanView } from './plan.js'
 import type { ControlOptions, ControlService, InviteView, RemovedView } from './service.js'
 
 /** The daemon of this home, or undefined where none listens. */
@@ -60,6 +61,14 @@ class ControlClient implements ControlService {
 
   models(options?: ControlOptions): Promise<ModelView[]> {
     return this.#call('GET', '/v1/models', options)
+  }
+
+  plan(body: PlanRequest, options?: ControlOptions): Promise<PlanView> {
+    return this.#call('POST', '/v1/plan', { ...options, body })
+  }
+
+  estimates(options?: ControlOptions): Promise<EstimateView[]> {
+    return this.#call('GET', '/v1/estimates', options)
   }
 
   invite(options?: ControlOptions): Promise<InviteView> {

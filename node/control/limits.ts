@@ -18,3 +18,5 @@ export const STOP_MS = 3_000
 export const MAX_STREAMS = 256
 /** Seconds that an answer may wait for somebody to serve layers: who comes back after a day is asked anew. */
 export const MAX_WAIT_SECONDS = 86_400
+/** Tokens of a prompt or an answer: more than any model has room for. */
+export const MAX_TOKENS = 2 ** 22

@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { MAX_DRAIN_MS, MAX_PAUSE_MS } from '../availability/constants.js'
 import { MAX_NAME_BYTES, MAX_WANTED_IDS } from '../../protocol/limits.js'
 import type { GenerateRequest, PauseRequest, ShareRequest, StopRequest } from './contract.js'
-import { MAX_WAIT_SECONDS } from './limits.js'
+import { MAX_TOKENS, MAX_WAIT_SECONDS } from './limits.js'
+import type { PlanRequest } from './plan.js'
 
 /** The most characters of a path or a name. */
 export const MAX_SHORT = 4096
@@ -17,6 +18,7 @@ export const MAX_LOGPROBS = 20
 const layer = z.int().min(0).max(65_536)
 const short = z.string().min(1).max(MAX_SHORT)
 const text = z.string()
+const tokens = z.int().min(1).max(MAX_TOKENS)
 
 /** Body of `POST /v1/share`. */
 export const shareRequest = z.strictObject({
@@ -40,11 +42,7 @@ const sampling = z.strictObject({
   logprobs: z.int().min(0).max(MAX_LOGPROBS).exactOptional(),
   seed: z.int().min(0).max(0xffff_ffff).exactOptional(),
   stop: z.array(short).max(MAX_STOP_STRINGS).exactOptional(),
-  maxTokens: z
-    .int()
-    .min(1)
-    .max(2 ** 22)
-    .exactOptional()
+  maxTokens: tokens.exactOptional()
 })
 
 /** Tools of one request, and calls of one turn. */
@@ -87,6 +85,18 @@ export const generateRequest = z
   .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
     error: 'either prompt or messages is needed, and not both'
   }) satisfies z.ZodType<GenerateRequest>
+
+/** Body of `POST /v1/plan`. */
+export const planRequest = z
+  .strictObject({
+    model: short.exactOptional(),
+    file: short.exactOptional(),
+    promptTokens: tokens.exactOptional(),
+    maxTokens: tokens.exactOptional()
+  })
+  .refine(({ model, file }) => (model === undefined) !== (file === undefined), {
+    error: 'either model or file is needed, and not both'
+  }) satisfies z.ZodType<PlanRequest>
 
 /** Body of `POST /v1/stop`. */
 export const stopRequest = z.strictObject({

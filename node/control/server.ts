@@ -9,7 +9,15 @@ import type { StopRequest } from './contract.js'
 import { ControlError, errorView } from './errors.js'
 import { sendEvents } from './event-stream.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS, STOP_MS } from './limits.js'
-import { generateRequest, MAX_SHORT, modelParameters, pauseRequest, shareRequest, stopRequest } from './schemas.js'
+import {
+  generateRequest,
+  MAX_SHORT,
+  modelParameters,
+  pauseRequest,
+  planRequest,
+  shareRequest,
+  stopRequest
+} from './schemas.js'
 import type { ControlService } from './service.js'
 
 export interface ControlServerCollaborators {
@@ -117,6 +125,8 @@ export class ControlServer {
     app.get('/v1/status', () => service.status())
     app.get('/v1/peers', () => service.peers())
     app.get('/v1/models', () => service.models())
+    app.post('/v1/plan', request => service.plan(check(planRequest, request.body)))
+    app.get('/v1/estimates', () => service.estimates())
     app.post('/v1/invite', () => service.invite())
     app.delete('/v1/models/:model', request => service.remove(check(modelParameters, request.params).model))
     app.post('/v1/pause', request => service.pause(check(pauseRequest, request.body)))

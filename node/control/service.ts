@@ -10,6 +10,7 @@ import type {
   StatusView,
   StopRequest
 } from './contract.js'
+import type { EstimateView, PlanRequest, PlanView } from './plan.js'
 
 export interface InviteView {
   /** One pasteable string. */
@@ -39,6 +40,10 @@ export interface ControlService {
   status(options?: ControlOptions): Promise<StatusView>
   peers(options?: ControlOptions): Promise<PeerView[]>
   models(options?: ControlOptions): Promise<ModelView[]>
+  /** What to expect of a model, or of a file that could become one. */
+  plan(request: PlanRequest, options?: ControlOptions): Promise<PlanView>
+  /** The last answers with what was expected of them, oldest first. */
+  estimates(options?: ControlOptions): Promise<EstimateView[]>
   share(request: ShareRequest, options?: ControlOptions): AsyncIterable<ShareEvent>
   /** Aborting `signal` frees the session on every stage. */
   generate(request: GenerateRequest, options?: ControlOptions): AsyncIterable<GenerateEvent>

@@ -1,7 +1,6 @@
 /** What a range of layers takes of memory: weights, and KV for the configured context. Bytes. */
 import type { GgufMetadata } from '../models/gguf-metadata.js'
-import { embeddingBytes, headBytes, kvBytesPerPosition, layerBytes } from '../models/sizes.js'
-import type { Manifest } from '../models/types.js'
+import { embeddingBytes, headBytes, kvBytesPerPosition, layerBytes, type ModelTensors } from '../models/sizes.js'
 
 export interface Footprint {
   /** Of each layer, KV included. */
@@ -13,7 +12,7 @@ export interface Footprint {
 }
 
 /** @param context KV positions that a shard has room for */
-export function footprint(manifest: Manifest, metadata: GgufMetadata, context: number): Footprint {
+export function footprint(manifest: ModelTensors, metadata: GgufMetadata, context: number): Footprint {
   const kv = kvBytesPerPosition(manifest, metadata)
   return {
     layerBytes: layerBytes(manifest).map((bytes, layer) => bytes + (kv[layer] ?? 0) * context),

@@ -16,6 +16,9 @@ type KvKey = (typeof KV_KEYS)[number]
 /** Bytes of one KV element: llama.cpp keeps f16 by default. */
 const KV_ELEMENT_BYTES = 2
 
+/** As much of a manifest as sizes need. */
+export type ModelTensors = Pick<Manifest, 'architecture' | 'layers' | 'width' | 'tensors'>
+
 /** The model's tensors whose data a shard of `range` has. @throws ModelError BAD_RANGE */
 export function tensorsOf(manifest: Manifest, range: LayerRange): ManifestTensor[] {
   const { layers, tensors } = manifest
@@ -30,7 +33,7 @@ export function rangeBytes(manifest: Manifest, range: LayerRange): number {
 }
 
 /** Bytes of each layer's weights. */
-export function layerBytes({ layers, tensors }: Manifest): number[] {
+export function layerBytes({ layers, tensors }: ModelTensors): number[] {
   const bytes = new Array<number>(layers).fill(0)
   for (const { name, data } of tensors) {
     const layer = blockOf(name)?.layer ?? layers
@@ -40,12 +43,12 @@ export function layerBytes({ layers, tensors }: Manifest): number[] {
 }
 
 /** Bytes that the shard with layer 0 has besides its layers. */
-export function embeddingBytes({ tensors }: Manifest): number {
+export function embeddingBytes({ tensors }: ModelTensors): number {
   return sum(tensors.filter(({ name }) => name === 'token_embd.weight'))
 }
 
 /** Bytes that the shard with the last layer has besides its layers: the head, a tied embedding, blocks after the last layer. */
-export function headBytes({ layers, tensors }: Manifest): number {
+export function headBytes({ layers, tensors }: ModelTensors): number {
   const tied = isTied(tensors)
   const ofHead = (name: string): boolean => {
     const block = blockOf(name)
@@ -63,7 +66,7 @@ function sum(tensors: readonly ManifestTensor[]): number {
  * attention, recurrent layers (whose state does not grow) as nothing.
  * @param metadata of the model's header
  */
-export function kvBytesPerPosition(manifest: Manifest, metadata: GgufMetadata): number[] {
+export function kvBytesPerPosition(manifest: ModelTensors, metadata: GgufMetadata): number[] {
   const attending = attentionLayers(manifest)
   const counts = Object.fromEntries(KV_KEYS.map(key => [key, metadata.counts(`${manifest.architecture}.${key}`)]))
   const at = (key: KvKey, layer: number): number | undefined => {
@@ -75,7 +78,7 @@ export function kvBytesPerPosition(manifest: Manifest, metadata: GgufMetadata): 
   )
 }
 
-function kvElements({ width }: Manifest, at: (key: KvKey) => number | undefined): number {
+function kvElements({ width }: ModelTensors, at: (key: KvKey) => number | undefined): number {
   // Multi-head latent attention keeps one compressed vector and the rotated part of the key.
   const latent = at('attention.kv_lora_rank')
   if (latent !== undefined && at('attention.key_length_mla') !== undefined) {
@@ -88,7 +91,7 @@ function kvElements({ width }: Manifest, at: (key: KvKey) => number | undefined)
 }
 
 /** Layers with attention, by their tensors: recurrent ones of hybrid models have no keys. */
-function attentionLayers({ tensors }: Manifest): ReadonlySet<number> {
+function attentionLayers({ tensors }: ModelTensors): ReadonlySet<number> {
   const keyed = new Set<number>()
   const fused = new Set<number>()
   const recurrent = new Set<number>()

@@ -32,10 +32,11 @@ export class Pace {
     return this.#steady
   }
 
-  /** Measured while nothing else was done. */
-  calibrated(seconds: number): void {
+  /** Measured while nothing else was done. @param lately where a token takes something else, such as the head */
+  calibrated(seconds: number, lately = seconds): void {
     this.#lately = seconds
     this.#settle()
+    this.#lately = lately
   }
 
   /** Measured with one step. */

@@ -22,7 +22,8 @@ export interface ChosenRoute {
 
 export interface RouteInput {
   model: OfferedModel
-  manifest: Manifest
+  /** Its layers and cuts count. */
+  manifest: Pick<Manifest, 'layers' | 'cuts'>
   nodes: readonly NodeView[]
   /** Positions that the session needs. */
   context: number
@@ -98,12 +99,13 @@ function shardsOf({ peer, path, record, roundTrip }: NodeView, manifest: string)
   return shards.map(shard => ({ ...shard, peer, local, originLatency }))
 }
 
-function halfRoundTrip(local: boolean, roundTrip: number | undefined): number {
+/** Seconds; of this node itself none. */
+export function halfRoundTrip(local: boolean, roundTrip: number | undefined): number {
   return local ? 0 : roundTrip === undefined ? UNKNOWN_LATENCY : roundTrip / 2
 }
 
 /** What peers say of the way between them; the smaller of the two where both speak. */
-function latencies(nodes: readonly NodeView[]): (from: string, to: string) => number | undefined {
+export function latencies(nodes: readonly NodeView[]): (from: string, to: string) => number | undefined {
   const known = new Map<string, number>()
   for (const { peer, record } of nodes) {
     for (const { peer: other, seconds } of record.latencies) {

@@ -4,13 +4,16 @@ import type { LayerRange } from '../models/types.js'
 import { WaitingBytes } from '../trust/bytes.js'
 import { FairShare } from '../trust/fair-share.js'
 import { Pace } from './pace.js'
-import type { Engine, EngineStep, EngineStepResult, LoadedShard } from '../engine/types.js'
+import type { Engine, EngineStep, EngineStepResult, LoadedShard, Want } from '../engine/types.js'
 
 /** Weight of the newest step in the average of how many wait. */
 const NEWEST = 0.1
 /** Single-token steps that measure a shard's speed once it is loaded; the first ones warm caches and do not count. */
 const CALIBRATION_STEPS = 8
 const WARM_UP_STEPS = 2
+const NOTHING: Want = { rows: 0, candidates: 0, ids: [], logSumExp: false }
+/** What a greedy answer asks of the last stage. */
+const A_TOKEN: Want = { ...NOTHING, rows: 1, candidates: 1 }
 
 /** A shard has no room for another session. */
 export class NoRoomError extends CodedError<'NO_SEQUENCE' | 'NO_CONTEXT'> {
@@ -140,14 +143,26 @@ export class ServedShard {
       : new NoRoomError('NO_SEQUENCE', `${this.sessions} sequences are taken${why}`)
   }
 
-  /** Measures the speed of the idle shard with a few single-token steps. */
+  /**
+   * Measures the speed of the idle shard with a few single-token steps; with the head, which has to be computed for every
+   * token, once more: that is what a token takes here, and the layers alone are what places are chosen by.
+   */
   async calibrate(): Promise<void> {
+    const { range, layers } = this.facts
+    const steady = await this.#trial(NOTHING)
+    const lately = range.end === layers ? await this.#trial(A_TOKEN) : steady
+    this.#pace.calibrated(steady, lately)
+    this.#queue = 0
+  }
+
+  /** Seconds of a step, for each layer. */
+  async #trial(want: Want): Promise<number> {
     const lease = this.reserve(CALIBRATION_STEPS)
     const times: number[] = []
     this.#isTrial = true
     try {
       for (let position = 0; position < CALIBRATION_STEPS; position++) {
-        const { computed } = await lease.step(this.#trialStep(position))
+        const { computed } = await lease.step({ ...this.#trialStep(position), want })
         if (position >= WARM_UP_STEPS) times.push(computed)
       }
     } finally {
@@ -156,11 +171,10 @@ export class ServedShard {
     }
     const { range } = this.facts
     const median = times.sort((a, b) => a - b)[times.length >> 1] ?? 0
-    this.#pace.calibrated(median / 1_000 / (range.end - range.start))
-    this.#queue = 0
+    return median / 1_000 / (range.end - range.start)
   }
 
-  #trialStep(position: number): LeasedStep {
+  #trialStep(position: number): Omit<LeasedStep, 'want'> {
     const { range, loaded } = this.facts
     const hidden = (): Uint8Array => new Uint8Array(new Float32Array(loaded.width).fill(1 / loaded.width).buffer)
     return {
@@ -168,8 +182,7 @@ export class ServedShard {
       position,
       rows: 1,
       leave: range.end,
-      dtype: 'f16',
-      want: { rows: 0, candidates: 0, ids: [], logSumExp: false }
+      dtype: 'f16'
     }
   }
 

@@ -3,6 +3,7 @@ import type { GenerateRequest } from '../../node/control/contract.js'
 import type { ControlService } from '../../node/control/service.js'
 import { readGguf } from '../../node/models/gguf.js'
 import { buildManifest } from '../../node/models/manifest.js'
+import type { Host } from '../support/internet.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
 import { type TemporaryFolder, temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
@@ -25,6 +26,8 @@ export interface BenchMeshSettings {
   ranges: readonly string[]
   /** KV positions of each node. */
   context: number
+  /** Where each node runs, the origin first; this machine's own network by default. */
+  hosts?: readonly Host[]
 }
 
 /**
@@ -50,14 +53,17 @@ export interface BenchMesh extends AsyncDisposable {
 
 /** @throws Error with the nodes' output when the model does not become complete. */
 export async function benchMesh(settings: BenchMeshSettings): Promise<BenchMesh> {
-  const { file, name, context } = settings
+  const { file, name, context, hosts = [] } = settings
   const gguf = await readGguf(file)
   const bounds = settings.ranges.flatMap(range => range.split('-').map(Number))
   const cuts = [...new Set(bounds)].filter(cut => cut > 0 && cut < Math.max(...bounds)).sort((a, b) => a - b)
   const manifest = await buildManifest({ file, gguf }, { name, cuts })
   const prepare = async (home: string): Promise<void> => placeModel(home, { manifest, file })
   const mesh = await startMesh({
-    nodes: [{ args: ['--models', 'none', '--gateway', '127.0.0.1:0'] }, ...settings.ranges.map(layers => ({ layers }))],
+    nodes: [
+      { args: ['--models', 'none', '--gateway', '127.0.0.1:0'], host: hosts[0] },
+      ...settings.ranges.map((layers, i) => ({ layers, host: hosts[i + 1] }))
+    ],
     ...{ models: [], context, prepare }
   })
   const peers = new Map<number, string>()

@@ -13,7 +13,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   drains: async () => import('./drains.js'),
   soak: async () => import('./soak.js'),
   directory: async () => import('./directory.js'),
-  gateway: async () => import('./gateway.js')
+  gateway: async () => import('./gateway.js'),
+  estimate: async () => import('./estimate.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)

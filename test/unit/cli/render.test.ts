@@ -17,7 +17,8 @@ import {
 import { plainProgress } from '../../../cli/render/progress.js'
 import { displayWidth, pairs, table } from '../../../cli/render/table.js'
 import { modelLines, statusLines } from '../../../cli/render/views.js'
-import { STATUS } from '../control/memory-service.js'
+import { historyLines, planLines } from '../../../cli/render/plan.js'
+import { ESTIMATE, PLAN, STATUS } from '../control/memory-service.js'
 
 const plain = painter({}, {})
 
@@ -207,5 +208,70 @@ describe('models', () => {
       '0-8 torch peer-a holds the files',
       '0-4 lantern peer-b holds the files'
     ])
+  })
+})
+
+describe('plans', () => {
+  const lines = (changes: Partial<typeof PLAN> = {}): string => planLines({ ...PLAN, ...changes }, plain).join('\n')
+  const SIZE = PLAN.size
+
+  it('say how fast both ways are, where the time goes, and which is faster', () => {
+    expect(planLines(PLAN, plain)).toEqual([
+      'model  Toy, 8 layers',
+      'size   80 B of weights, 100 B of memory with room for 512 positions: a layer 10 B at most, embedding 4 B, head 6 B',
+      'alone  50.0 tokens/s, first after 400.0 ms',
+      'swarm  33.3 tokens/s, first after 500.0 ms (corrected by the last 9 answers)',
+      'limit  compute on torch: 40 % of each token',
+      '',
+      'node              layers  per token',
+      'lamp (this node)     0-4    10.0 ms',
+      'torch …ooWTorch      4-8    12.0 ms',
+      'network and hops            8.00 ms',
+      '',
+      'First token: for a prompt of 128 tokens.',
+      'Alone would be faster: this machine can run the whole model by itself.'
+    ])
+  })
+
+  it('say what memory is needed where the model does not fit here', () => {
+    const alone = { fits: false, memoryBytes: 60, speed: undefined }
+    expect(lines({ alone })).toContain('alone  does not fit here: needs 100 B, 60 B are given')
+    expect(lines({ alone: { ...alone, fits: true } })).toContain('how fast is not known')
+    expect(lines({ alone: { ...alone, fits: undefined }, size: undefined })).toContain(
+      'whether it fits here is not known'
+    )
+  })
+
+  it('name missing layers and who has room for them', () => {
+    const taker = { peer: '12D3KooWLamp', name: 'lamp', freeBytes: 2048 }
+    const ranges = [
+      { start: 4, end: 8, bytes: 40, takers: [taker] },
+      { start: 2, end: 3, bytes: 10, takers: [] },
+      { start: 0, end: 1, bytes: undefined, takers: [] }
+    ]
+    const text = lines({ swarm: { kind: 'missing', ranges }, faster: undefined })
+    expect(text).toContain('swarm  cannot answer: nobody serves layers 4-8, 2-3, 0-1')
+    expect(text).toContain('Layers 4-8 take 40 B; room for them: lamp (2.0 KiB free).')
+    expect(text).toContain('Layers 2-3 take 10 B; no node is known to have that much free.')
+    expect(text).toContain('Layers 0-1: what they take is not known.')
+  })
+
+  it('say of a file whether the swarm has room, and of a full swarm why not', () => {
+    const unshared = { kind: 'unshared', nodes: 1, memoryBytes: 90, fits: false } as const
+    const facts = { size: SIZE, faster: undefined, alone: { ...PLAN.alone, speed: undefined } }
+    expect(lines({ ...facts, swarm: unshared })).toContain(
+      'nobody shares it yet; it would not fit: 1 node gives 90 B, whatever they hold now'
+    )
+    const blocked = { kind: 'blocked', message: 'All are busy.' } as const
+    expect(lines({ ...facts, swarm: blocked })).toContain('cannot answer now: All are busy.')
+  })
+
+  it('lead to what answers took, with the error of each and the median', () => {
+    const short = { ...ESTIMATE, measured: { tokensPerSecond: 0, firstTokenMs: 100 } }
+    const text = historyLines([ESTIMATE, short], new Date(ESTIMATE.at), plain)
+    expect(text[1]).toMatch(/Toy +2 +33\.0 +30\.0 +\+10 % +110\.0 ms +100\.0 ms +\+10 %$/)
+    expect(text[2]).toMatch(/Toy +2 +33\.0 +- +- /)
+    expect(text.at(-1)).toBe('Median error of the last 2 answers: 10 % of tokens/s, 10 % of the first token.')
+    expect(historyLines([], new Date(), plain)).toEqual(['No answers yet.'])
   })
 })

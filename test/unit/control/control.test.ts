@@ -10,7 +10,7 @@ import { connectToDaemon } from '../../../node/control/client.js'
 import { MAX_REQUEST_BYTES } from '../../../node/control/limits.js'
 import { ControlServer } from '../../../node/control/server.js'
 import type { ControlService } from '../../../node/control/service.js'
-import { MemoryService, STATUS } from './memory-service.js'
+import { ESTIMATE, PLAN, MemoryService, STATUS } from './memory-service.js'
 
 const logger = { debug: () => undefined, error: () => undefined }
 const posix = process.platform !== 'win32'
@@ -92,6 +92,24 @@ describe('the control socket', () => {
     expect(await daemon.pause({ seconds: 90 })).toMatchObject({ pauses: [{ reason: 'owner', until: 90 }] })
     expect(await daemon.resume()).toMatchObject({ state: 'online' })
     expect(service.asked).toEqual([{}, { seconds: 90 }, 'resume'])
+  })
+
+  it('says what to expect, of a model or of a file', async () => {
+    const daemon = await client()
+    expect(await daemon.plan({ model: 'toy', promptTokens: 9, maxTokens: 2 })).toEqual(PLAN)
+    expect(await daemon.plan({ file: '/m.gguf' })).toEqual(PLAN)
+    expect(await daemon.estimates()).toEqual([ESTIMATE])
+    expect(service.plans).toEqual([{ model: 'toy', promptTokens: 9, maxTokens: 2 }, { file: '/m.gguf' }])
+  })
+
+  it.each([
+    [{}],
+    [{ model: 'toy', file: '/m.gguf' }],
+    [{ model: 'toy', promptTokens: 0 }],
+    [{ model: 'toy', tokens: 1 }]
+  ])('does not plan %j', async request => {
+    await expect((await client()).plan(request)).rejects.toMatchObject({ code: 'BAD_REQUEST' })
+    expect(service.plans).toEqual([])
   })
 
   it.runIf(posix)('is for its owner alone', () => {

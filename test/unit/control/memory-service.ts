@@ -9,6 +9,7 @@ import type {
   StatusView,
   StopRequest
 } from '../../../node/control/contract.js'
+import type { EstimateView, PlanRequest, PlanView } from '../../../node/control/plan.js'
 import type { ControlOptions, ControlService } from '../../../node/control/service.js'
 
 export const STATUS: StatusView = {
@@ -35,6 +36,33 @@ export const STATUS: StatusView = {
   usedBytes: 10
 }
 
+export const PLAN: PlanView = {
+  ...{ model: 'Toy', manifest: 'ab'.repeat(32), layers: 8, promptTokens: 128, maxTokens: 512 },
+  size: { weights: 80, layer: 10, embedding: 4, head: 6, needed: 100, positions: 512 },
+  alone: {
+    ...{ fits: true, memoryBytes: 200 },
+    speed: { tokensPerSecond: 50, firstTokenMs: 400, correctedBy: 0 }
+  },
+  swarm: {
+    kind: 'route',
+    stages: [
+      { peer: '12D3KooWLamp', name: 'lamp', local: true, start: 0, end: 4, milliseconds: 10 },
+      { peer: '12D3KooWTorch', name: 'torch', local: false, start: 4, end: 8, milliseconds: 12 }
+    ],
+    networkMs: 8,
+    speed: { tokensPerSecond: 33.3, firstTokenMs: 500, correctedBy: 9 },
+    limit: { kind: 'compute', stage: 1, share: 0.4 }
+  },
+  faster: 'alone'
+}
+
+export const ESTIMATE: EstimateView = {
+  ...{ at: Date.UTC(2026, 10, 26, 8), model: 'Toy', manifest: 'ab'.repeat(32), stages: 2 },
+  ...{ promptTokens: 9, generatedTokens: 32, recoveries: 0 },
+  estimated: { tokensPerSecond: 33, firstTokenMs: 110 },
+  measured: { tokensPerSecond: 30, firstTokenMs: 100 }
+}
+
 const STATS = {
   promptTokens: 1,
   generatedTokens: 3,
@@ -52,6 +80,7 @@ const STATS = {
 export class MemoryService implements ControlService {
   readonly removed: string[] = []
   readonly requests: (GenerateRequest | ShareRequest)[] = []
+  readonly plans: PlanRequest[] = []
   /** Calls that change how the node is available. */
   readonly asked: (PauseRequest | StopRequest | 'resume')[] = []
   /** Settled with the reason when a stream is cancelled. */
@@ -67,6 +96,15 @@ export class MemoryService implements ControlService {
 
   models(): Promise<never> {
     return Promise.reject(new Error('a bug'))
+  }
+
+  plan(request: PlanRequest): Promise<PlanView> {
+    this.plans.push(request)
+    return Promise.resolve(PLAN)
+  }
+
+  estimates(): Promise<EstimateView[]> {
+    return Promise.resolve([ESTIMATE])
   }
 
   invite() {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { MAX_HEADER_BYTES } from '../../../protocol/limits.js'
 import { MAX_MESSAGE_BYTES } from '../../../node/engine/channel.js'
 import { MAX_PENDING_BYTES, MAX_PENDING_CALLS } from '../../../node/engine/child-client.js'
+import * as estimates from '../../../node/estimate/constants.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS } from '../../../node/control/limits.js'
 import * as availability from '../../../node/availability/constants.js'
 import * as pipeline from '../../../node/pipeline/constants.js'
@@ -49,6 +50,7 @@ const BOUNDS: readonly (readonly [string, string])[] = [
     `${availability.BUSY_SHARE * 100} % for ${availability.BUSY_MS / 1_000} s, ${availability.QUIET_SHARE * 100} % for ${availability.QUIET_MS / 1_000} s`
   ],
   ['entries of `schedule.hours`', `${availability.MAX_HOURS}; ${availability.MAX_PROCESSES}`],
+  ['answers that are compared', `${estimates.MAX_HISTORY}, written within ${estimates.WRITE_MS / 1_000} s`],
   ['a control request', `${MAX_REQUEST_BYTES / MIB} MiB, ${MAX_STREAMS}`]
 ]
 

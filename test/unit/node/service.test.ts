@@ -53,6 +53,7 @@ async function service({ closed = false } = {}) {
         yield await Promise.resolve({ event: 'text' as const, text: 'hi', tokens: [1] })
       }
     },
+    forecasts: { follow: (_: GenerateRequest, events: AsyncIterable<GenerateEvent>) => events },
     sharer: {
       share: async function* (): AsyncGenerator<ShareEvent> {
         for (const event of sharing) yield await Promise.resolve(event)

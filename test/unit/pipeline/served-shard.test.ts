@@ -80,6 +80,16 @@ describe('ServedShard', () => {
     expect(shard.secondsPerLayer).toBeCloseTo(0.001 / 3)
   })
 
+  it.each([
+    [0, 3, false],
+    [3, LAYERS, true]
+  ])('is measured with layers %i to %i, and with the head where it has it', async (start, end, withHead) => {
+    const engine = new LayerEngine()
+    const shards = new ShardRegistry({ engine }, SETTINGS)
+    await shards.serve({ ...OFFER, file: { ...FILE, start, end } })
+    expect(engine.steps.some(({ want }) => want.rows > 0)).toBe(withHead)
+  })
+
   it('has its whole room again when a calibration fails', async () => {
     const { engine, shard } = await served()
     engine.beforeStep = () => Promise.reject(new Error('no'))
