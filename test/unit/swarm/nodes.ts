@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo } from 'node:net'
 import { afterEach } from 'vitest'
 import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
 import { Gate } from '../../../node/swarm/gate.js'
@@ -100,4 +101,15 @@ export function namesKnownTo(node: SwarmNode): string[] {
     .nodes()
     .map(({ record }) => record.name)
     .sort()
+}
+
+/** A port behind which nobody speaks. */
+export async function closedDoor(): Promise<AsyncDisposable & { address: string }> {
+  const server = createServer(socket => socket.destroy())
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    address: `/ip4/127.0.0.1/tcp/${port}`,
+    [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve()))
+  }
 }

@@ -11,7 +11,7 @@ import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.
 import { createMembership, type Membership } from '../../../node/swarm/membership.js'
 import type { SwarmNode } from '../../../node/swarm/swarm.js'
 import { answer, frames, request } from '../../../node/swarm/wire.js'
-import { announcement, createNode, namesKnownTo, silent, startNode, startSwarm } from './nodes.js'
+import { announcement, closedDoor, createNode, namesKnownTo, silent, startNode, startSwarm } from './nodes.js'
 
 const SOON = { timeout: 8_000, interval: 20 }
 const ECHO = '/flambeau/test-echo/1.0.0'
@@ -374,17 +374,6 @@ describe('SwarmNode', () => {
     await rude.stop()
   })
 })
-
-/** A port behind which nobody speaks. */
-async function closedDoor(): Promise<AsyncDisposable & { address: string }> {
-  const server = createServer(socket => socket.destroy())
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return {
-    address: `/ip4/127.0.0.1/tcp/${port}`,
-    [Symbol.asyncDispose]: () => new Promise<void>(resolve => server.close(() => resolve()))
-  }
-}
 
 /** An address where nobody listens. */
 async function unreachableAddress(peer?: string): Promise<string> {
