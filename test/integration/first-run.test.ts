@@ -5,8 +5,11 @@ import { createMembership, invitationTo, loadMembership } from '../../node/swarm
 import { flambeauHome, type FlambeauHome, type RunningCommand } from '../support/flambeau-process.js'
 import { waitFor } from '../support/wait-for.js'
 
-/** In a terminal of its own: `script` of util-linux, which takes the command as one text. */
-const TERMINAL = ['bash', '-c', 'exec script -qec "$(printf "%q " "$@")" /dev/null', 'bash']
+/**
+ * In a terminal of its own: `script` of util-linux, which hands the command as one text to `$SHELL`. That one gives way
+ * to it, since Ctrl+C reaches both and a shell such as dash then ends with a status of its own.
+ */
+const TERMINAL = ['bash', '-c', 'SHELL=$BASH exec script -qec "exec $(printf "%q " "$@")" /dev/null', 'bash']
 const ALONE = ['--port', '0', '--no-mdns', '--no-upnp', '--backend', 'cpu']
 const ENTER = '\r'
 const CTRL_C = '\x03'
