@@ -14,6 +14,8 @@ export class Pace {
   readonly #now: () => number
   #lately = 0
   #steady = 0
+  /** What the layers alone take of a token, as calibrated. */
+  #layersShare = 1
   /** When the running average was last about as it is steadily, milliseconds. */
   #sameAt = 0
 
@@ -32,24 +34,28 @@ export class Pace {
     return this.#steady
   }
 
-  /** Measured while nothing else was done. @param lately where a token takes something else, such as the head */
+  /**
+   * Measured while nothing else was done.
+   * @param lately - where a token takes more than the layers, such as the head; the steady speed is that of the layers
+   */
   calibrated(seconds: number, lately = seconds): void {
-    this.#lately = seconds
-    this.#settle()
     this.#lately = lately
+    this.#layersShare = lately > 0 ? seconds / lately : 1
+    this.#settle()
   }
 
   /** Measured with one step. */
   measured(seconds: number): void {
     if (this.#lately === 0) this.calibrated(seconds)
     this.#lately += NEWEST * (seconds - this.#lately)
-    const isSame = this.#lately < this.#steady * SAME && this.#steady < this.#lately * SAME
+    const layers = this.#lately * this.#layersShare
+    const isSame = layers < this.#steady * SAME && this.#steady < layers * SAME
     if (isSame) this.#sameAt = this.#now()
     else if (this.#now() - this.#sameAt >= LASTING_MS) this.#settle()
   }
 
   #settle(): void {
-    this.#steady = this.#lately
+    this.#steady = this.#lately * this.#layersShare
     this.#sameAt = this.#now()
   }
 }

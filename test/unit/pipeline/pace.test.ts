@@ -52,4 +52,14 @@ describe('Pace', () => {
     }
     expect(pace.steady).toBe(0.01)
   })
+
+  it('is the speed of the layers alone steadily, where a token takes a head too', () => {
+    pace.calibrated(0.01, 0.03)
+    expect(pace).toMatchObject({ lately: 0.03, steady: 0.01 })
+    measure(0.03, 2 * HOUR)
+    expect(pace.steady).toBe(0.01)
+    measure(0.06, 4 * HOUR)
+    expect(pace.lately).toBeCloseTo(0.06)
+    expect(pace.steady).toBeCloseTo(0.02)
+  })
 })
