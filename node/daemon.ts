@@ -107,6 +107,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
     parts.tokenizers,
     parts.history,
     swarm,
+    parts.origin,
     host,
     parts.announcer,
     parts.availability,
@@ -119,7 +120,7 @@ export async function startDaemon(options: NodeOptions): Promise<RunningNode> {
 /** A node for the length of one command: it asks, and serves nothing. */
 export async function openNode(options: NodeOptions): Promise<RunningNode> {
   const { parts, run } = await compose(options, { originOnly: true })
-  const node = await run([parts.tokenizers, parts.history, parts.swarm])
+  const node = await run([parts.tokenizers, parts.history, parts.swarm, parts.origin])
   try {
     await firstContact(parts.swarm, options)
     return node
@@ -349,6 +350,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       trust,
       shards,
       host,
+      origin,
       holdings,
       rebalancer,
       announcer,

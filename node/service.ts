@@ -13,7 +13,7 @@ import type {
   StatusView,
   StopRequest
 } from './control/contract.js'
-import type { ControlOptions, ControlService, InviteView, RemovedView } from './control/service.js'
+import type { ControlOptions, ControlService, GenerateOptions, InviteView, RemovedView } from './control/service.js'
 import { errorView } from './control/errors.js'
 import type { EstimateView, PlanRequest, PlanView } from './control/plan.js'
 import type { Engine } from './engine/types.js'
@@ -171,11 +171,11 @@ export class NodeService implements ControlService {
     }
   }
 
-  async *generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
+  async *generate(request: GenerateRequest, { signal, caller }: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
     const using = signal ?? new AbortController().signal
     await abortable(this.#parts.lifecycle.opened, using)
     const { forecasts, origin } = this.#parts
-    yield* forecasts.follow(request, origin.generate(request, { signal: using }))
+    yield* forecasts.follow(request, origin.generate(request, { signal: using, caller }))
   }
 
   async plan(request: PlanRequest, { signal }: ControlOptions = {}): Promise<PlanView> {

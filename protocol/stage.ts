@@ -28,6 +28,10 @@ export type StageRequest =
   | { type: 'close' }
   /** Star fallback: the next stage has run a replayed step. */
   | { type: 'replayed'; sequence: number }
+  /** Nothing is under way: until the session is resumed, the stage may end it where others need its room. */
+  | { type: 'rest' }
+  /** The session goes on, with KV reserved for so many positions. */
+  | { type: 'resume'; context: number }
 
 /** Stage → origin. */
 export type StageReply =
@@ -45,6 +49,7 @@ export type StageReply =
   | { type: 'caught-up' }
   /** The stage leaves in so many milliseconds: another one should take its place before that. */
   | { type: 'drain'; milliseconds: number }
+  | { type: 'resumed' }
 
 /** Stage → next stage. */
 export type RelayRequest = { type: 'open'; session: string; secret: Uint8Array } | { type: 'step'; step: Step }
@@ -132,18 +137,24 @@ function stageRequestBody(request: Exclude<StageRequest, { type: 'step' }>): fla
       return { close: {} }
     case 'replayed':
       return { replayed: { sequence: checkSequence(request.sequence) } }
+    case 'rest':
+      return { rest: {} }
+    case 'resume':
+      return { resume: { context: checkContext(request.context) } }
   }
 }
 
 /** @throws ProtocolError */
 export function decodeStageRequest(bytes: Uint8Array): StageRequest {
-  const { open, link, step, close, replayed } = decodeMessage('stage request', bytes, STAGE, reader =>
+  const { open, link, step, close, replayed, rest, resume } = decodeMessage('stage request', bytes, STAGE, reader =>
     flambeau.StageRequest.decode(reader)
   )
   if (step != null) return { type: 'step', step: decodeStep(step) }
   if (open != null) return { type: 'open', open: decodeOpen(open) }
   if (replayed != null) return decodeReplayed(replayed)
   if (link != null) return { type: 'link', link: decodeLink(link) }
+  if (rest != null) return { type: 'rest' }
+  if (resume != null) return { type: 'resume', context: checkContext(resume.context ?? 0) }
   if (close != null) return { type: 'close' }
   throw malformed('a stage request without a body that this version knows')
 }
@@ -173,13 +184,15 @@ function stageReplyBody(reply: Exclude<StageReply, { type: 'forward' }>): flambe
       return { caughtUp: {} }
     case 'drain':
       return { drain: { milliseconds: checkDrain(reply.milliseconds) } }
+    case 'resumed':
+      return { resumed: {} }
   }
 }
 
 /** @throws ProtocolError */
 export function decodeStageReply(bytes: Uint8Array): StageReply {
   const body = decodeMessage('stage reply', bytes, STAGE, reader => flambeau.StageReply.decode(reader))
-  const { opened, linked, result, forward, fault, replayed, unlinked, caughtUp, drain } = body
+  const { opened, linked, result, forward, fault, replayed, unlinked, caughtUp, drain, resumed } = body
   if (result != null) return { type: 'result', result: decodeResult(result) }
   if (forward != null) return { type: 'forward', step: decodeStep(forward) }
   if (opened != null) return { type: 'opened', rowsPerStep: checkRows(opened.rowsPerStep ?? 0) }
@@ -189,6 +202,7 @@ export function decodeStageReply(bytes: Uint8Array): StageReply {
   if (unlinked != null) return { type: 'unlinked', message: readable(unlinked.message ?? '', MAX_MESSAGE_BYTES) }
   if (caughtUp != null) return { type: 'caught-up' }
   if (drain != null) return { type: 'drain', milliseconds: checkDrain(drain.milliseconds ?? 0) }
+  if (resumed != null) return { type: 'resumed' }
   throw malformed('a stage reply without a body that this version knows')
 }
 

@@ -53,9 +53,11 @@ export function speedLine(stats: GenerateStats): string {
 
 /** What `--stats` adds. */
 export function statsLines(stats: GenerateStats): string[] {
-  const perSecond = stats.promptMs > 0 ? (stats.promptTokens / stats.promptMs) * 1000 : 0
+  const { promptTokens, cachedTokens, promptMs } = stats
+  const perSecond = promptMs > 0 ? ((promptTokens - cachedTokens) / promptMs) * 1000 : 0
+  const cached = cachedTokens > 0 ? `, ${cachedTokens} of them there from before` : ''
   return [
-    `prompt: ${stats.promptTokens} tokens in ${milliseconds(stats.promptMs)}, ${perSecond.toFixed(1)} tokens/s`,
+    `prompt: ${promptTokens} tokens${cached} in ${milliseconds(promptMs)}, ${perSecond.toFixed(1)} tokens/s`,
     `answer: ${stats.generatedTokens} tokens in ${milliseconds(stats.decodeMs)}, seed ${stats.seed}`
   ]
 }

@@ -172,7 +172,8 @@ export interface GenerateRequest {
 }
 
 export type GenerateEvent =
-  | { event: 'route'; stages: RouteStageView[]; promptTokens: number }
+  /** `cachedTokens` of the prompt were there already, from an earlier answer. */
+  | { event: 'route'; stages: RouteStageView[]; promptTokens: number; cachedTokens: number }
   /** New text; `tokens` are the ids that made it, `logprobs` their probabilities where they were asked for. */
   | { event: 'text'; text: string; tokens: number[]; logprobs?: (LogprobView & { top: LogprobView[] })[] }
   /** The model asks for a tool; `arguments` is JSON. */
@@ -204,6 +205,8 @@ export interface RouteStageView {
 
 export interface GenerateStats {
   promptTokens: number
+  /** Of the prompt: there already, from an earlier answer. */
+  cachedTokens: number
   generatedTokens: number
   /** From the request to the first token. */
   firstTokenMs: number

@@ -92,6 +92,8 @@ export interface EstimateView {
   manifest: string
   stages: number
   promptTokens: number
+  /** Of the prompt: there already, from an earlier answer. */
+  cachedTokens: number
   generatedTokens: number
   /** How often stages were replaced: what was expected holds for the first route. */
   recoveries: number

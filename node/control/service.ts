@@ -31,6 +31,11 @@ export interface ControlOptions {
   signal?: AbortSignal
 }
 
+export interface GenerateOptions extends ControlOptions {
+  /** On whose behalf, where it is not the owner's: nobody goes on from another's conversation. */
+  caller?: string | undefined
+}
+
 /**
  * What a node's owner can ask of it: implemented by the daemon, and over its socket by the client, so that a command
  * need not know which one it talks to. Calls reject with a `CodedError`. A stream ends with an `error` event or
@@ -46,7 +51,7 @@ export interface ControlService {
   estimates(options?: ControlOptions): Promise<EstimateView[]>
   share(request: ShareRequest, options?: ControlOptions): AsyncIterable<ShareEvent>
   /** Aborting `signal` frees the session on every stage. */
-  generate(request: GenerateRequest, options?: ControlOptions): AsyncIterable<GenerateEvent>
+  generate(request: GenerateRequest, options?: GenerateOptions): AsyncIterable<GenerateEvent>
   invite(options?: ControlOptions): Promise<InviteView>
   /**
    * Stops serving a model and deletes what the store holds of it; a shared source file stays. `model`: its name, its

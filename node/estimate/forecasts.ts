@@ -64,20 +64,20 @@ export class Forecasts {
     }
   }
 
-  #expect(wanted: string, { stages, promptTokens }: Route): (Forecast & { name: string }) | undefined {
+  #expect(wanted: string, { stages, promptTokens, cachedTokens }: Route): (Forecast & { name: string }) | undefined {
     const nodes = this.#parts.directory.nodes()
     const model = found(offeredModels(nodes), wanted)
     if (model === undefined) return undefined
     const { manifest, name, layers } = model
     const cost = routeCost(stages, { manifest, layers, headLayers: this.#parts.headLayers(manifest) }, nodes)
-    return cost && { ...this.of(cost, { manifest, promptTokens, stages }), name }
+    return cost && { ...this.of(cost, { manifest, promptTokens: promptTokens - cachedTokens, stages }), name }
   }
 
   #remember({ name, route, raw, told }: Forecast & { name: string }, stats: GenerateStats): void {
-    const { promptTokens, generatedTokens, recoveries, tokensPerSecond, firstTokenMs, promptMs } = stats
+    const { promptTokens, cachedTokens, generatedTokens, recoveries, tokensPerSecond, firstTokenMs, promptMs } = stats
     const { token, prompt, open } = told
     this.#parts.history.add({
-      ...{ at: this.#parts.wallNow(), model: name, route, promptTokens, generatedTokens, recoveries },
+      ...{ at: this.#parts.wallNow(), model: name, route, promptTokens, cachedTokens, generatedTokens, recoveries },
       ...{ estimated: raw, told: { token, prompt, open } },
       measured: {
         token: tokensPerSecond > 0 ? 1 / tokensPerSecond : 0,

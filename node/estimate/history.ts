@@ -24,6 +24,8 @@ const answer = z.strictObject({
     path: z.string().max(MAX_PATH)
   }),
   promptTokens: count,
+  /** Of the prompt: there already, from an earlier answer. */
+  cachedTokens: count.default(0),
   generatedTokens: count,
   recoveries: count,
   /** Uncorrected, what was told, and what came. */
@@ -95,15 +97,16 @@ export async function readAnswers(file: string): Promise<RememberedAnswer[]> {
   return text === undefined ? [] : stored.parse(JSON.parse(text))
 }
 
-/** Those whose route stayed what it was. */
+/** Those whose route stayed what it was, and was opened for them with nothing in it. */
 export function experiences(answers: readonly RememberedAnswer[]): Experience[] {
-  return answers.filter(({ recoveries }) => recoveries === 0)
+  return answers.filter(({ recoveries, cachedTokens }) => recoveries === 0 && cachedTokens === 0)
 }
 
 export function estimateView({ route, told, measured, ...facts }: RememberedAnswer): EstimateView {
-  const { at, model, promptTokens, generatedTokens, recoveries } = facts
+  const { at, model, promptTokens, cachedTokens, generatedTokens, recoveries } = facts
   return {
-    ...{ at, model, manifest: route.manifest, stages: route.stages, promptTokens, generatedTokens, recoveries },
+    ...{ at, model, manifest: route.manifest, stages: route.stages },
+    ...{ promptTokens, cachedTokens, generatedTokens, recoveries },
     estimated: speedOf(told),
     measured: speedOf(measured)
   }

@@ -17,6 +17,8 @@ export interface FlambeauView {
     compute_ms: number
     queued_ms: number
   })[]
+  /** Of the prompt: there already, from an earlier answer. */
+  cached_tokens: number
   seed: number
   first_token_ms: number
   decode_ms: number
@@ -33,11 +35,20 @@ export class Course {
     this.#recoveries.push({ lost, replayed, elapsed_ms: rounded(elapsedMs) })
   }
 
-  view({ stages, seed, firstTokenMs, decodeMs, tokensPerSecond, networkMs }: GenerateStats): FlambeauView {
+  view({
+    stages,
+    cachedTokens,
+    seed,
+    firstTokenMs,
+    decodeMs,
+    tokensPerSecond,
+    networkMs
+  }: GenerateStats): FlambeauView {
     return {
       route: stages.map(({ computeMs, queuedMs, ...stage }) => ({
         ...{ ...stage, compute_ms: rounded(computeMs), queued_ms: rounded(queuedMs) }
       })),
+      cached_tokens: cachedTokens,
       seed,
       first_token_ms: rounded(firstTokenMs),
       decode_ms: rounded(decodeMs),

@@ -1,6 +1,6 @@
 import type { FaultName } from '../../protocol/protocol-error.js'
 import type { GenerateEvent, GenerateRequest } from '../control/contract.js'
-import type { ControlService } from '../control/service.js'
+import type { ControlService, GenerateOptions } from '../control/service.js'
 import { abortable, deadline, DeadlineError } from '../deadline.js'
 import { PipelineError } from '../pipeline/errors.js'
 import { MAX_ANSWERS, RETRY_MS, TURN_MS } from './constants.js'
@@ -35,12 +35,12 @@ export class Turns implements Generate {
   /** @throws GatewayError OVERLOADED; what the answer ends with */
   async *generate(
     request: GenerateRequest,
-    { signal = new AbortController().signal }: { signal?: AbortSignal } = {}
+    { signal = new AbortController().signal, caller }: GenerateOptions = {}
   ): AsyncGenerator<GenerateEvent> {
     if (this.#answers >= MAX_ANSWERS) throw overloaded(`${this.#answers} answers are under way or wait already`)
     this.#answers++
     try {
-      const { first, rest } = await this.#begun(request, signal)
+      const { first, rest } = await this.#begun(request, { signal, caller })
       try {
         if (first.done !== true) yield first.value
         yield* rest
@@ -53,9 +53,10 @@ export class Turns implements Generate {
     }
   }
 
-  async #begun(request: GenerateRequest, signal: AbortSignal): Promise<Begun> {
+  async #begun(request: GenerateRequest, options: Begin): Promise<Begun> {
+    const { signal } = options
     if (this.#queue.length === 0) {
-      const begun = await this.#begin(request, signal)
+      const begun = await this.#begin(request, options)
       if (begun !== undefined) return begun
     }
     using limit = deadline('waiting for a free chain of nodes', TURN_MS, signal)
@@ -66,7 +67,7 @@ export class Turns implements Generate {
       await abortable(turn.promise, limit.signal)
       for (;;) {
         await this.#room(limit.signal)
-        const begun = await this.#begin(request, signal)
+        const begun = await this.#begin(request, options)
         if (begun !== undefined) return begun
         limit.signal.throwIfAborted()
       }
@@ -81,8 +82,8 @@ export class Turns implements Generate {
   }
 
   /** Undefined where everybody is busy. */
-  async #begin(request: GenerateRequest, signal: AbortSignal): Promise<Begun | undefined> {
-    const rest = this.#service.generate(request, { signal })[Symbol.asyncIterator]()
+  async #begin(request: GenerateRequest, options: Begin): Promise<Begun | undefined> {
+    const rest = this.#service.generate(request, options)[Symbol.asyncIterator]()
     try {
       return { first: await rest.next(), rest: generatorOf(rest) }
     } catch (error) {
@@ -103,6 +104,11 @@ export class Turns implements Generate {
       this.#onRoom = () => undefined
     }
   }
+}
+
+interface Begin {
+  signal: AbortSignal
+  caller: string | undefined
 }
 
 interface Begun {

@@ -1,6 +1,6 @@
 import type { GenerateEvent, GenerateRequest } from '../control/contract.js'
 import { errorView } from '../control/errors.js'
-import type { ControlOptions, ControlService } from '../control/service.js'
+import type { ControlService, GenerateOptions } from '../control/service.js'
 import type { Instruments } from './instruments.js'
 import type { ModelNames } from './model-names.js'
 
@@ -32,7 +32,7 @@ export class MeteredAnswers implements Answers {
     return this.#running
   }
 
-  async *generate(request: GenerateRequest, options: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
+  async *generate(request: GenerateRequest, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
     const { now } = this.#parts
     const meter = new AnswerMeter(this.#parts, request.model)
     this.#running++

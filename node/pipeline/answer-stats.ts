@@ -38,7 +38,12 @@ export class AnswerStats {
     this.#decodeSteps = []
   }
 
-  summary(facts: { promptTokens: number; stages: RouteStageView[]; seed: number }): GenerateStats {
+  summary(facts: {
+    promptTokens: number
+    cachedTokens: number
+    stages: RouteStageView[]
+    seed: number
+  }): GenerateStats {
     const now = this.#now()
     const firstToken = this.#firstToken ?? now
     const decodeMs = now - firstToken
@@ -52,6 +57,7 @@ export class AnswerStats {
       step.elapsed - step.timings.reduce((sum, { computed, queued }) => sum + computed + queued, 0)
     return {
       promptTokens: facts.promptTokens,
+      cachedTokens: facts.cachedTokens,
       generatedTokens: this.#generated,
       firstTokenMs: firstToken - this.#started,
       promptMs: firstToken - this.#promptStarted,

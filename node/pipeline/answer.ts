@@ -12,6 +12,8 @@ export type StopReason = 'stop' | 'length' | 'stop-string' | 'context'
 
 export interface AnswerOptions {
   prompt: Uint32Array
+  /** Tokens of the prompt that the stages have already, fewer than all; none by default. */
+  cached?: number
   /** Stages of the route: decides how the prompt is cut. */
   stages: number
   sampling: SamplingOptions
@@ -99,16 +101,16 @@ function limitReached(length: number, { prompt, maxTokens, context }: AnswerOpti
   return length - prompt.length >= maxTokens ? 'length' : undefined
 }
 
-/** The whole prompt; the answer to its last chunk has the candidates for the first token. */
+/** What the stages do not have of the prompt; the answer to its last chunk has the candidates for the first token. */
 async function prefill(
   session: Pick<RingSession, 'step' | 'rowsPerStep'>,
   options: AnswerOptions
 ): Promise<StepAnswer> {
-  const { prompt, stages } = options
+  const { prompt, cached = 0, stages } = options
   const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
-  const chunks = chunkRows(prompt.length, { stages, rowsPerStep: session.rowsPerStep })
+  const chunks = chunkRows(prompt.length - cached, { stages, rowsPerStep: session.rowsPerStep })
   const underWay: Promise<StepAnswer>[] = []
-  let position = 0
+  let position = cached
   let last: StepAnswer | undefined
   for (const [i, rows] of chunks.entries()) {
     if (underWay.length >= STEPS_IN_FLIGHT) await underWay.shift()

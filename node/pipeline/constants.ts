@@ -60,5 +60,12 @@ export const MEND_ATTEMPTS = 8
 /** A session without any step for so long is swept: longer than a step may keep the stages before it busy. */
 export const SESSION_SILENCE_MS = 240_000
 
+/** An origin keeps the session of an answer for so long, for the next turn of the conversation: less than stages are silent for. */
+export const KEPT_MS = 180_000
+/** Sessions that an origin keeps, so that those of other answers always get a stream. */
+export const MAX_KEPT = 32
+/** A prompt of which so much was there already goes on from there; below it, what is kept may serve its own conversation yet. */
+export const LEAST_SHARED = 0.5
+
 /** Milliseconds that the sessions on a shard have to end once another one replaces it: a long answer, not a forgotten session. */
 export const RETIRE_MS = 600_000

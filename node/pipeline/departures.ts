@@ -22,6 +22,11 @@ export class Departures {
     return [...this.#asked, ...[...this.#leaving.keys()].map(({ stage }) => stage.peer)]
   }
 
+  /** Somebody is to be replaced, now or later. */
+  get isDue(): boolean {
+    return this.#leaving.size > 0 || this.#retry !== undefined
+  }
+
   /** It leaves by itself before long. */
   asked(seat: Seat): void {
     this.#asked.add(seat.stage.peer)

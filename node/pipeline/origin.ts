@@ -1,47 +1,55 @@
 import type { GenerateEvent, GenerateRequest, RouteStageView } from '../control/contract.js'
 import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
-import type { Directory, MissingLayers } from '../swarm/types.js'
+import type { MissingLayers } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
 import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
-import { answer, type AnswerEvent } from './answer.js'
+import { answer } from './answer.js'
 import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
 import { PipelineError } from './errors.js'
 import { Notices } from './notices.js'
-import { RingSession, type RingSessionParts } from './ring-session.js'
-import { DirectoryPlanner, nextChange } from './route-planner.js'
 import { prepare } from './prepared.js'
 import { samplingOptions } from './request.js'
+import { nextChange } from './route-planner.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
+import { cancelled, Sessions, type SessionsParts } from './sessions.js'
 import type { LinkKind, Reroute, SessionStage } from './session-types.js'
+import { told, type TokenEvent } from './telling.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
-import type { CallPiece, CallStream } from './tool-calls.js'
-import { Unsent } from './unsent.js'
 
-export interface OriginParts {
-  directory: Directory
+export interface OriginParts extends SessionsParts {
   library: Pick<ModelLibrary, 'header'>
   tokenizers: TokenizerCache
-  session: Pick<RingSessionParts, 'openChannel' | 'ping' | 'now'>
 }
+
+/** On whose behalf, where nobody else is named. */
+const OWNER = 'owner'
 
 type Notice = Extract<GenerateEvent, { event: 'reroute' | 'waiting' }>
 
-interface Asked {
-  model: OfferedModel
-  manifest: Manifest
-  context: number
+/** How an answer is tried. */
+interface Attempt {
   request: GenerateRequest
+  caller: string
+  /** It must not go on from an earlier answer. */
+  fresh: boolean
 }
 
 /** Answers prompts: finds the model, plans the route, drives the session and samples. */
 export class Origin {
   readonly #parts: OriginParts
+  readonly #sessions: Sessions
   #answering = 0
 
   constructor(parts: OriginParts) {
     this.#parts = parts
+    this.#sessions = new Sessions(parts)
+  }
+
+  /** Frees what earlier answers have left on the stages. */
+  stop(): void {
+    this.#sessions.stop()
   }
 
   /** Answers under way. */
@@ -53,10 +61,13 @@ export class Origin {
    * Events of one answer; ends after `done`. Leaving the loop or aborting the signal frees every stage.
    * @throws PipelineError, EngineError (tokenizer), ModelError (header)
    */
-  async *generate(request: GenerateRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<GenerateEvent> {
+  async *generate(
+    request: GenerateRequest,
+    { signal, caller = OWNER }: { signal: AbortSignal; caller?: string | undefined }
+  ): AsyncGenerator<GenerateEvent> {
     this.#answering++
     try {
-      yield* this.#answerInRange(request, signal)
+      yield* this.#answerAtLast({ request, caller, fresh: false }, signal)
     } catch (error) {
       throw signal.aborted ? cancelled() : asError(error)
     } finally {
@@ -64,27 +75,30 @@ export class Origin {
     }
   }
 
-  /** In f16, unless asked otherwise; again in f32 where a hidden state of the prompt turns out too large for it. */
-  async *#answerInRange(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  /** Another attempt where one fails before anything was shown and another one may do better. */
+  async *#answerAtLast(attempt: Attempt, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     let shown = false
+    let cached = 0
     try {
-      for await (const event of this.#answer(request, signal)) {
+      for await (const event of this.#answer(attempt, signal)) {
         shown ||= event.event === 'text'
+        if (event.event === 'route') cached = event.cachedTokens
         yield event
       }
     } catch (error) {
-      if (shown || request.dtype !== undefined || !isOutOfRange(error)) throw error
-      yield* this.#answer({ ...request, dtype: 'f32' }, signal)
+      const next = signal.aborted || shown ? undefined : nextAttempt(attempt, cached, error)
+      if (next === undefined) throw error
+      yield* this.#answerAtLast(next, signal)
     }
   }
 
-  async *#answer(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
+  async *#answer({ request, caller, fresh }: Attempt, signal: AbortSignal): AsyncGenerator<GenerateEvent> {
     const stats = new AnswerStats(this.#parts.session.now)
     const notices = new Notices<Notice>()
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     using prepared = await prepare(this.#parts.tokenizers, { headerFile, request }, signal)
-    const { tokenizer, prompt, constraint, calls } = prepared
+    const { tokenizer, prompt, constraint } = prepared
     const sampling = samplingOptions(request)
     for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
@@ -96,48 +110,28 @@ export class Origin {
     }
     // The reader may leave while it is told what is waited for.
     using ended = abortedWith(signal)
-    const opening = this.#open(
-      { model, manifest, context, request },
-      { notices, onReroute, signal: ended.controller.signal }
-    )
-    const session = yield* notices.until(opening)
-    const cancel = (): void => session.close(cancelled())
-    signal.addEventListener('abort', cancel, { once: true })
-    try {
-      signal.throwIfAborted()
-      const views = (): RouteStageView[] => stageViews(session.stages, session.links)
-      yield { event: 'route', stages: views(), promptTokens: prompt.length }
-      stats.promptSent()
-      const stop = request.sampling.stop ?? []
-      const { logprobs } = request.sampling
-      const events = answer(session, tokenizer, {
-        ...{ prompt, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens },
-        context: manifest.context
-      })
-      const unsent = new Unsent(tokenizer)
-      let called = false
-      for (;;) {
-        const next: IteratorResult<AnswerEvent, void> = yield* notices.until(events.next())
-        if (next.done === true) throw new RangeError('an answer without an end')
-        const event = next.value
-        if (event.type === 'token') {
-          stats.token(event.step)
-          unsent.add(event)
-        }
-        const piece = calls === undefined ? { text: event.text, calls: [] } : calls.push(event.text)
-        if (event.type === 'end') addEnd(piece, calls)
-        if (piece.text !== '' || (event.type === 'end' && !unsent.isEmpty)) yield unsent.take(piece.text)
-        for (const call of piece.calls) yield { event: 'tool-call', ...call }
-        called ||= piece.calls.length > 0
-        if (event.type !== 'end') continue
-        const summary = stats.summary({ promptTokens: prompt.length, stages: views(), seed: sampling.seed })
-        yield { event: 'done', reason: called ? 'tool-calls' : event.reason, stats: summary }
-        return // nothing comes after it: a change of the route that was under way is nobody's concern any more
-      }
-    } finally {
-      signal.removeEventListener('abort', cancel)
-      session.close()
+    const asked = { model, manifest, context, prompt, request, caller, fresh }
+    const onWaiting = ({ message }: PipelineError): void => notices.push({ event: 'waiting', message })
+    const opening = this.#sessions.open(asked, { onReroute, onWaiting }, { signal: ended.controller.signal })
+    using opened = yield* notices.until(opening)
+    const { session, cached } = opened
+    const views = (): RouteStageView[] => stageViews(session.stages, session.links)
+    const facts = { promptTokens: prompt.length, cachedTokens: cached }
+    yield { event: 'route', stages: views(), ...facts }
+    stats.promptSent()
+    const { logprobs, stop = [] } = request.sampling
+    const options = { prompt, cached, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens }
+    const events = answer(session, tokenizer, { ...options, context: manifest.context })
+    const tokens = [...prompt]
+    const onToken = ({ token, step }: TokenEvent): void => {
+      stats.token(step)
+      tokens.push(token)
     }
+    const reason = yield* told(events, prepared, { notices, onToken })
+    const summary = stats.summary({ ...facts, stages: views(), seed: sampling.seed })
+    opened.keep(tokens)
+    // Nothing comes after it: a change of the route that was under way is nobody's concern any more.
+    yield { event: 'done', reason, stats: summary }
   }
 
   /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */
@@ -168,32 +162,6 @@ export class Origin {
       throw error
     }
   }
-
-  async #open(
-    { model, manifest, context, request }: Asked,
-    {
-      notices,
-      onReroute,
-      signal
-    }: { notices: Notices<Notice>; onReroute: (reroute: Reroute) => void; signal: AbortSignal }
-  ): Promise<RingSession> {
-    const { directory, session } = this.#parts
-    const { dtype = 'f16', replay = 'fast', wait = 0 } = request
-    const planner = new DirectoryPlanner(
-      { directory, now: session.now, onWaiting: ({ message }) => notices.push({ event: 'waiting', message }) },
-      { model, manifest, context, waitMs: wait * 1_000 }
-    )
-    const { layers, vocabulary } = manifest
-    const exactReplay = replay === 'exact'
-    const plan = { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay }
-    const opened = await RingSession.open(
-      { ...session, planner, onReroute: reroute => planner.opened && onReroute(reroute) },
-      plan,
-      { signal }
-    )
-    planner.opened = true
-    return opened
-  }
 }
 
 /** Aborts with its parent, and at the end of the block. */
@@ -217,19 +185,18 @@ function rerouted({ left, stages, links, replayed, elapsed }: Reroute): Notice {
   return { event: 'reroute', stages: stageViews(stages, links), lost, replayed, elapsedMs: elapsed }
 }
 
-/** With what was held back, since it might have been a call. */
-function addEnd(piece: CallPiece, calls: CallStream | undefined): void {
-  const last = calls?.end()
-  if (last === undefined) return
-  piece.text += last.text
-  piece.calls.push(...last.calls)
+/** From the beginning where it went on from an earlier answer, then in f32 where f16 is too small; undefined: it is no use. */
+function nextAttempt(attempt: Attempt, cached: number, error: unknown): Attempt | undefined {
+  const { request } = attempt
+  if (cached > 0) return { ...attempt, fresh: true }
+  return request.dtype === undefined && isOutOfRange(error)
+    ? { ...attempt, request: { ...request, dtype: 'f32' } }
+    : undefined
 }
 
 function isOutOfRange(error: unknown): boolean {
   return error instanceof PipelineError && error.details['status'] === ('OUT_OF_RANGE' satisfies FaultName)
 }
-
-const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
 
 /** Positions left for the answer. */
 function checkContext({ name, context }: Manifest, promptLength: number): number {

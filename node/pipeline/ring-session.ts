@@ -1,6 +1,7 @@
 import { MAX_SEQUENCE } from '../../protocol/limits.js'
 import type { Result, RowCandidates } from '../../protocol/result.js'
 import type { Step, Want } from '../../protocol/step.js'
+import { abortable } from '../deadline.js'
 import { PipelineError } from './errors.js'
 import { Feed } from './feed.js'
 import { Journal } from './journal.js'
@@ -42,7 +43,8 @@ interface PendingStep {
  */
 export class RingSession {
   readonly #parts: RingSessionParts
-  readonly #plan: SessionPlan
+  #plan: SessionPlan
+  #onReroute: (reroute: Reroute) => void
   readonly #mender: RouteMender
   readonly #watch: StageWatch
   /** The tokens that went to the first stage. */
@@ -60,6 +62,7 @@ export class RingSession {
   private constructor(parts: RingSessionParts, plan: SessionPlan) {
     this.#parts = parts
     this.#plan = plan
+    this.#onReroute = reroute => parts.onReroute?.(reroute)
     this.#watch = new StageWatch({
       ...{ ping: parts.ping, now: parts.now },
       onLost: (peer, error) => this.#mender.losePeer(peer, error),
@@ -80,7 +83,7 @@ export class RingSession {
         onForward: (seat, step) => this.#forward(seat, step),
         onResult: (seat, result) => this.#result(seat, result),
         onReplayed: seat => this.#replayed(seat),
-        onReroute: reroute => parts.onReroute?.(reroute),
+        onReroute: reroute => this.#onReroute(reroute),
         onFailed: error => this.close(error)
       },
       plan
@@ -109,6 +112,39 @@ export class RingSession {
     } finally {
       signal.removeEventListener('abort', abort)
     }
+  }
+
+  /** Positions that the stages hold, once every step was answered. */
+  get rows(): number {
+    return this.#journal.length
+  }
+
+  get isOpen(): boolean {
+    return this.#error === undefined
+  }
+
+  /**
+   * Nothing is asked for until it is resumed: its stages keep what they have, and each of them may end the session when
+   * others need its room. False where it cannot rest: it is no use to resume it.
+   */
+  rest(): boolean {
+    return this.isOpen && this.#pending.size === 0 && this.#mender.rest() && this.isOpen
+  }
+
+  /**
+   * Goes on at any position up to `rows`, for whoever asks now. What fails before the first step is answered ends it.
+   * @throws PipelineError
+   */
+  async resume(
+    { context, planner, onReroute }: { context: number } & Pick<RingSessionParts, 'planner' | 'onReroute'>,
+    { signal }: { signal: AbortSignal }
+  ): Promise<void> {
+    if (this.#error !== undefined) throw this.#error
+    this.#plan = { ...this.#plan, context }
+    this.#onReroute = reroute => onReroute?.(reroute)
+    this.#watch.waiting(this.#parts.now())
+    await abortable(this.#mender.resume(this.#plan, planner), signal)
+    this.#watch.waiting(undefined)
   }
 
   /** The most rows that every stage takes in one step. */

@@ -47,7 +47,8 @@ export interface RouteMenderParts {
 /** Makes the route of a session and keeps it whole: opening it is mending one that has no stages yet. */
 export class RouteMender {
   readonly #parts: RouteMenderParts
-  readonly #plan: SessionPlan
+  #planner: RoutePlanner
+  #plan: SessionPlan
   readonly #handlers: SeatHandlers
   readonly #failed: FailedPeers
   readonly #seats: Seat[] = []
@@ -60,9 +61,14 @@ export class RouteMender {
   #looks = 0
   #left: Reroute['left'] = []
   #pausedSince: number | undefined
+  /** Nothing is asked of it: what would change it ends the session instead. */
+  #rests = false
+  /** It has rested, and no step has shown since that all stages still have what they had: a loss ends the session. */
+  #frail = false
 
   constructor(parts: RouteMenderParts, plan: SessionPlan) {
     this.#parts = parts
+    this.#planner = parts.planner
     this.#plan = plan
     this.#failed = new FailedPeers(parts.now)
     this.#handlers = {
@@ -96,8 +102,27 @@ export class RouteMender {
     return this.#mending
   }
 
+  /** Every stage may end the session from now on. False where that cannot be: the route is not whole, or about to change. */
+  rest(): boolean {
+    const isWhole = this.#seats.every(({ lost: gone, linked, filled }) => gone === undefined && linked && filled)
+    if (this.#mending !== undefined || this.#departures.isDue || !isWhole) return false
+    this.#rests = true
+    this.#frail = true
+    for (const seat of this.#seats) seat.rest()
+    return this.#seats.every(({ lost: gone }) => gone === undefined)
+  }
+
+  /** The same stages, for what another plan needs of them. Losses are mended again once a step was answered. @throws PipelineError */
+  async resume(plan: SessionPlan, planner: RoutePlanner): Promise<void> {
+    this.#plan = plan
+    this.#planner = planner
+    await Promise.all(this.#seats.map(async seat => seat.resume(plan.context, this.#parts.signal)))
+    this.#rests = false
+  }
+
   /** A step was answered: what failed before is over. */
   progressed(sequence: number): void {
+    this.#frail = false
     // While the route is mended, what comes was under way before.
     if (this.#mending === undefined) {
       this.#attempts = 0
@@ -138,11 +163,13 @@ export class RouteMender {
     const exclude = this.#failed.current().add(seat.stage.peer)
     const segment = segmentOf(this.#seats, { from: at, to: at + 1 }, this.#plan.layers)
     const pace = { stage: seat.stage, seconds: seat.pace / 1_000, rows: this.#parts.rows() }
-    return this.#parts.planner.isSlow(segment, pace, exclude)
+    return this.#planner.isSlow(segment, pace, exclude)
   }
 
   #start(): void {
-    this.mend().catch((error: unknown) => this.#parts.onFailed(asPipelineError(error)))
+    if (this.#rests)
+      this.#parts.onFailed(new PipelineError('STAGE_LOST', 'A stage of the session that rested has to go.'))
+    else this.mend().catch((error: unknown) => this.#parts.onFailed(asPipelineError(error)))
   }
 
   async #mend(): Promise<void> {
@@ -183,7 +210,8 @@ export class RouteMender {
 
   /** Undefined: look again. @throws PipelineError where that is no use */
   async #lookFor(lostOnes: Run): Promise<Found | undefined> {
-    const { signal, planner } = this.#parts
+    const planner = this.#planner
+    const { signal } = this.#parts
     const found = this.#attempts < MEND_ATTEMPTS ? this.#find(lostOnes) : undefined
     if (found !== undefined) return found
     if (this.#leaveAsked()) return undefined
@@ -225,7 +253,7 @@ export class RouteMender {
     const failed = this.#failed.current()
     const { layers } = this.#plan
     const findWithout = (exclude: ReadonlySet<string>): Found | undefined =>
-      replacementFor(lostOnes, this.#seats, { layers, find: segment => this.#parts.planner.find(segment, exclude) })
+      replacementFor(lostOnes, this.#seats, { layers, find: segment => this.#planner.find(segment, exclude) })
     const unwanted = new Set([...failed, ...this.#departures.peers])
     // Whoever asked to be left is better than nobody.
     return findWithout(unwanted) ?? (unwanted.size > failed.size ? findWithout(failed) : undefined)
@@ -316,7 +344,7 @@ export class RouteMender {
     const run = { from: at, to: at + 1 }
     const exclude = this.#failed.current()
     for (const peer of this.#departures.peers) exclude.add(peer)
-    const stages = this.#parts.planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
+    const stages = this.#planner.find(segmentOf(this.#seats, run, this.#plan.layers), exclude)
     if (stages === undefined) {
       this.#departures.later(seat)
       return
@@ -351,7 +379,7 @@ export class RouteMender {
     this.#failed.note(error)
     this.#move?.disturb()
     if (!this.#seats.includes(seat)) return
-    if (!isMendable(error)) {
+    if (this.#frail || !isMendable(error)) {
       this.#parts.onFailed(error)
       return
     }

@@ -135,6 +135,23 @@ export class Seat {
     this.#tell({ type: 'step', step })
   }
 
+  /** It may end the session where others need its room: that is told as a loss. */
+  rest(): void {
+    this.#tell({ type: 'rest' })
+  }
+
+  /** With so many positions. @throws PipelineError with `peer`; the signal's reason */
+  async resume(context: number, signal: AbortSignal): Promise<void> {
+    using limit = deadline(`resuming the session on ${this.stage.peer}`, OPEN_MS, signal)
+    try {
+      const reply = await this.#ask({ type: 'resume', context }, limit.signal)
+      if (reply.type !== 'resumed') throw this.#unexpected(reply, 'resume')
+    } catch (error) {
+      signal.throwIfAborted()
+      throw this.#lost ?? this.#failure(asError(error))
+    }
+  }
+
   /** Its next stage, which this node feeds for it, has run a replayed step. */
   replayed(sequence: number): void {
     this.#tell({ type: 'replayed', sequence })
@@ -187,6 +204,7 @@ export class Seat {
     switch (reply.type) {
       case 'opened':
       case 'linked':
+      case 'resumed':
         this.#answer(reply)
         return
       case 'fault':

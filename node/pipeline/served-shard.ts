@@ -1,9 +1,8 @@
-import { CodedError } from '../../protocol/errors.js'
 import { EngineError } from '../engine/errors.js'
 import type { LayerRange } from '../models/types.js'
 import { WaitingBytes } from '../trust/bytes.js'
-import { FairShare } from '../trust/fair-share.js'
 import { Pace } from './pace.js'
+import { Room, type Place } from './room.js'
 import type { Engine, EngineStep, EngineStepResult, LoadedShard, Want } from '../engine/types.js'
 
 /** Weight of the newest step in the average of how many wait. */
@@ -15,17 +14,19 @@ const NOTHING: Want = { rows: 0, candidates: 0, ids: [], logSumExp: false }
 /** What a greedy answer asks of the last stage. */
 const A_TOKEN: Want = { ...NOTHING, rows: 1, candidates: 1 }
 
-/** A shard has no room for another session. */
-export class NoRoomError extends CodedError<'NO_SEQUENCE' | 'NO_CONTEXT'> {
-  override name = 'NoRoomError'
-}
-
 export type LeasedStep = Omit<EngineStep, 'shard' | 'sequence'>
 
 /** A sequence of the shard's context, held by one session until it is released. */
 export interface Lease {
-  readonly context: number
   step(step: LeasedStep): Promise<EngineStepResult>
+  /**
+   * No step is under way and none comes until it is resumed: it holds so many positions, and gives way to whoever needs
+   * its room.
+   * @param giveWay has to release it at once
+   */
+  rest(context: number, giveWay: () => void): void
+  /** Steps come again, within so many positions. @throws NoRoomError */
+  resume(context: number): void
   /** Resolves once the sequence is empty and its room is free again. Idempotent. */
   release(): Promise<void>
 }
@@ -64,11 +65,9 @@ export class ServedShard {
   readonly facts: ServedShardFacts
   readonly #engine: Engine
   readonly #waiting: WaitingBytes
-  readonly #share: FairShare
+  readonly #room: Room
   readonly #pace: Pace
   readonly #onStep: (step: ServedStep) => void
-  readonly #free: number[]
-  #reserved = 0
   #queue = 0
   #isTrial = false
   #idle: PromiseWithResolvers<undefined> | undefined
@@ -79,15 +78,15 @@ export class ServedShard {
   ) {
     this.#engine = engine
     this.#waiting = waiting
-    this.#share = new FairShare({ now })
+    this.#room = new Room(facts.loaded, { now })
     this.#pace = new Pace({ now })
     this.#onStep = onStep
     this.facts = facts
-    this.#free = Array.from({ length: facts.loaded.sequences }, (_, i) => facts.loaded.sequences - 1 - i)
   }
 
+  /** Under way: those that rest are not. */
   get sessions(): number {
-    return this.facts.loaded.sequences - this.#free.length
+    return this.#room.sessions
   }
 
   /** Resolves when it has no session. */
@@ -95,13 +94,14 @@ export class ServedShard {
     if (this.sessions > 0) await (this.#idle ??= Promise.withResolvers<undefined>()).promise
   }
 
+  /** Those that rest are as good as free. */
   get freeSessions(): number {
-    return this.#free.length
+    return this.#room.freeSessions
   }
 
   /** Positions. */
   get freeContext(): number {
-    return this.facts.loaded.context - this.#reserved
+    return this.#room.freeContext
   }
 
   /** For one token, as measured lately. */
@@ -124,23 +124,7 @@ export class ServedShard {
    * @param peer - whose session it is; undefined for one of this node's owner, which is not limited
    */
   reserve(context: number, peer?: string): Lease {
-    const sequence = this.#takeSequence(context, peer)
-    this.#reserved += context
-    this.#share.entered(peer)
-    return this.#lease(sequence, context, peer)
-  }
-
-  #takeSequence(context: number, peer: string | undefined): number {
-    const { context: most, sequences } = this.facts.loaded
-    const leaves = this.#share.mustLeaveRoom(peer)
-    const free = this.freeContext - (leaves ? Math.floor(most / sequences) : 0)
-    const sequence = this.freeSessions > (leaves ? 1 : 0) && context <= free ? this.#free.pop() : undefined
-    if (sequence !== undefined) return sequence
-    this.#share.turnedAway(peer)
-    const why = leaves ? ', and others want the rest' : ''
-    throw context > free
-      ? new NoRoomError('NO_CONTEXT', `${context} positions asked, ${Math.max(0, free)} free${why}`)
-      : new NoRoomError('NO_SEQUENCE', `${this.sessions} sequences are taken${why}`)
+    return this.#lease(this.#room.enter(context, peer), peer)
   }
 
   /**
@@ -186,32 +170,28 @@ export class ServedShard {
     }
   }
 
-  #lease(sequence: number, context: number, peer: string | undefined): Lease {
+  #lease(place: Place, peer: string | undefined): Lease {
     const shard = this.facts.loaded.id
+    const { sequence } = place
     let pending = 0
     let released = false
     const freed = Promise.withResolvers<undefined>()
-    // The next holder of this sequence must not find anything of this one, so it is offered again only once it is empty.
+    // The engine takes calls in their order, so the next holder of this sequence finds nothing of this one.
     const free = async (): Promise<void> => {
-      await this.#engine.release(shard, sequence).catch(() => undefined) // an engine that died has forgotten it anyway
-      this.#reserved -= context
-      this.#share.left(peer)
-      this.#free.push(sequence)
+      const emptied = this.#engine.release(shard, sequence)
+      place.leave()
+      await emptied.catch(() => undefined) // an engine that died has forgotten it anyway
       freed.resolve(undefined)
-      if (this.sessions === 0) {
-        this.#idle?.resolve(undefined)
-        this.#idle = undefined
-      }
+      this.#lookWhetherIdle()
     }
     const requireHeld = (): void => {
       if (released) throw new EngineError('RELEASED', 'the session gave its sequence back')
     }
     return {
-      context,
       step: async step => {
         requireHeld()
-        using place = peer === undefined ? undefined : this.#waiting.enter(peer, bytesOf(step))
-        if (peer !== undefined && place === undefined) {
+        using waits = peer === undefined ? undefined : this.#waiting.enter(peer, bytesOf(step))
+        if (peer !== undefined && waits === undefined) {
           throw new EngineError('QUEUE_FULL', 'too many bytes of steps of this peer wait already')
         }
         pending++
@@ -224,12 +204,27 @@ export class ServedShard {
           if (--pending === 0 && released) void free()
         }
       },
+      rest: (context, giveWay) => {
+        requireHeld()
+        place.rest(context, giveWay)
+        this.#lookWhetherIdle()
+      },
+      resume: context => {
+        requireHeld()
+        place.resume(context)
+      },
       release: () => {
         if (!released && pending === 0) void free()
         released = true
         return freed.promise
       }
     }
+  }
+
+  #lookWhetherIdle(): void {
+    if (this.sessions > 0) return
+    this.#idle?.resolve(undefined)
+    this.#idle = undefined
   }
 
   #measure({ rows, leave }: LeasedStep, { queued, computed }: EngineStepResult): void {

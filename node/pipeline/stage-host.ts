@@ -8,8 +8,8 @@ import { Trust } from '../trust/trust.js'
 import { MAX_SESSIONS, MAX_SESSIONS_PER_PEER, SESSION_SILENCE_MS, SWEEP_MS } from './constants.js'
 import { JournalShelf } from './journal.js'
 import type { HiddenStateSink, RelayHandlers } from './relay-link.js'
-import { NoRoomError, type Lease } from './served-shard.js'
-import type { ServedShard } from './served-shard.js'
+import { NoRoomError } from './room.js'
+import type { Lease, ServedShard } from './served-shard.js'
 import type { ShardRegistry } from './shard-registry.js'
 import { StageSession } from './stage-session.js'
 
@@ -82,7 +82,7 @@ export class StageHost implements Drainable {
     signal
   }: Parameters<Drainable['drain']>[0]): Promise<{ left: number }> {
     this.#closed = why
-    for (const { session } of this.#sessions.values()) session.askToMove(deadlineMs)
+    for (const { session } of [...this.#sessions.values()]) session.askToMove(deadlineMs)
     const empty = Promise.withResolvers<undefined>()
     this.#onEmpty = () => empty.resolve(undefined)
     if (this.#sessions.size === 0) return { left: 0 }
@@ -93,7 +93,8 @@ export class StageHost implements Drainable {
 
   /** Asks the origins of a shard's sessions to move them. */
   moveFrom(shard: ServedShard, deadlineMs: number): void {
-    for (const hosted of this.#sessions.values()) if (hosted.shard === shard) hosted.session.askToMove(deadlineMs)
+    const leaving = [...this.#sessions.values()].filter(hosted => hosted.shard === shard)
+    for (const { session } of leaving) session.askToMove(deadlineMs)
   }
 
   evict(why: string): void {
@@ -104,9 +105,9 @@ export class StageHost implements Drainable {
     this.#closed = undefined
   }
 
-  /** Sessions under way. */
+  /** Sessions under way: those that rest are not. */
   get sessions(): number {
-    return this.#sessions.size
+    return this.#underWay().length
   }
 
   /** Refusals and faults since the start, by reason. */
@@ -130,6 +131,8 @@ export class StageHost implements Drainable {
           if (request.type === 'step') this.#sentBy(session, peer)
           if (request.type === 'open') session = this.#open(peer, request.open, { reply, opened: session })
           else handle(session, request)
+          // Whoever leaves waits for the sessions under way, and this one is not any more.
+          if (request.type === 'rest' && this.#closed !== undefined) session?.askToMove(0)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error
           if (session === undefined) refuse(error)
@@ -170,7 +173,7 @@ export class StageHost implements Drainable {
   /** Ends sessions that have been silent for too long. */
   sweep(): void {
     const limit = this.#parts.now() - SESSION_SILENCE_MS
-    for (const { session } of this.#sessions.values()) {
+    for (const { session } of [...this.#sessions.values()]) {
       if (session.active < limit) {
         session.fail(new ProtocolError('TIMEOUT', `nothing came for ${SESSION_SILENCE_MS / 1_000} s`))
       }
@@ -230,11 +233,17 @@ export class StageHost implements Drainable {
   #checkRoom(peer: string, id: string): void {
     if (this.#closed !== undefined) throw new ProtocolError('LEAVING', this.#closed)
     if (this.#sessions.has(id)) throw new ProtocolError('MALFORMED', 'this session is open already')
-    const ofPeer = [...this.#sessions.values()].filter(hosted => hosted.peer === peer).length
+    const underWay = this.#underWay()
+    const ofPeer = underWay.filter(hosted => hosted.peer === peer).length
     const tooMany = ofPeer >= MAX_SESSIONS_PER_PEER && peer !== this.#parts.self
-    if (this.#sessions.size >= MAX_SESSIONS || tooMany) {
-      throw new ProtocolError('BUSY', `${ofPeer} sessions of yours and ${this.#sessions.size} in all are open here`)
+    if (underWay.length >= MAX_SESSIONS || tooMany) {
+      throw new ProtocolError('BUSY', `${ofPeer} sessions of yours and ${underWay.length} in all are open here`)
     }
+  }
+
+  /** Those that rest are bounded by the sequences of the shards, and give way. */
+  #underWay(): HostedSession[] {
+    return [...this.#sessions.values()].filter(({ session }) => !session.rests)
   }
 
   #find({ manifest, start, leave }: Open): ServedShard {
@@ -259,6 +268,12 @@ function handle(session: StageSession | undefined, request: Exclude<StageRequest
       return
     case 'replayed':
       session.replayed()
+      return
+    case 'rest':
+      session.rest()
+      return
+    case 'resume':
+      session.resume(request.context)
       return
     case 'close':
       session.end()

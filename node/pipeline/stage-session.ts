@@ -1,13 +1,14 @@
 import { timingSafeEqual } from 'node:crypto'
 import { asError } from '../../protocol/errors.js'
 import { ProtocolError, type FaultName } from '../../protocol/protocol-error.js'
-import type { Link, NextStage, Open, StageReply } from '../../protocol/stage.js'
+import type { Fault, Link, NextStage, Open, StageReply } from '../../protocol/stage.js'
 import type { Step, Timing } from '../../protocol/step.js'
 import { EngineError, type EngineErrorCode } from '../engine/errors.js'
 import type { EngineStepResult } from '../engine/types.js'
 import { MAX_STEPS_IN_FLIGHT } from './constants.js'
 import type { Journal } from './journal.js'
 import type { HiddenStateSink, RelayHandlers } from './relay-link.js'
+import { NoRoomError } from './room.js'
 import type { Lease, ServedShard } from './served-shard.js'
 import { StageOutlets } from './stage-outlets.js'
 
@@ -57,7 +58,10 @@ export class StageSession {
   readonly #last: boolean
   #expected = 1
   #length = 0
+  /** Positions that were reserved. */
+  #context: number
   #inFlight = 0
+  #rests = false
   #ended = false
   /** Whose steps came last, and who was admitted after that. */
   #feeder: Feeder | undefined
@@ -69,11 +73,17 @@ export class StageSession {
     this.#parts = parts
     this.#open = open
     this.id = open.session
+    this.#context = open.context
     this.#last = open.leave === parts.shard.facts.layers
     this.active = parts.now()
     const { journal, openRelay } = parts
     const reply = (message: StageReply): void => this.#reply(message)
     this.#outlets = new StageOutlets({ journal, openRelay, reply, fail: error => this.fail(error) })
+  }
+
+  /** Nothing is under way, and whoever needs its room may have it. */
+  get rests(): boolean {
+    return this.#rests
   }
 
   /** Does this secret allow a relay stream to send into this stage? */
@@ -92,6 +102,7 @@ export class StageSession {
     if (this.#ended) return
     this.active = this.#parts.now()
     try {
+      this.#requireAwake('link')
       if (this.#last) throw new ProtocolError('MALFORMED', 'the stage with the head has no next stage')
       await this.#outlets.link(link)
     } catch (error) {
@@ -104,9 +115,40 @@ export class StageSession {
     this.#outlets.replayed()
   }
 
-  /** Another stage should take the place of this one, which leaves in so many milliseconds. */
+  /** Another stage should take the place of this one, which leaves in so many milliseconds; nobody need, while it rests. */
   askToMove(milliseconds: number): void {
-    this.#reply({ type: 'drain', milliseconds })
+    if (this.#rests) this.#giveWay({ code: 'LEAVING', message: 'this node leaves' })
+    else this.#reply({ type: 'drain', milliseconds })
+  }
+
+  /** Its KV stays until it is resumed, unless others need the room. */
+  rest(): void {
+    if (this.#ended) return
+    this.active = this.#parts.now()
+    try {
+      this.#requireAwake('rest')
+      if (this.#inFlight > 0) throw new ProtocolError('OUT_OF_ORDER', `${this.#inFlight} steps are under way`)
+      this.#rests = true
+      const giveWay = (): void => this.#giveWay({ code: 'BUSY', message: 'others needed the room of this session' })
+      this.#parts.lease.rest(this.#length, giveWay)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** @param context positions to reserve; what it holds already stays reserved until a step drops it */
+  resume(context: number): void {
+    if (this.#ended) return
+    this.active = this.#parts.now()
+    try {
+      if (!this.#rests) throw new ProtocolError('OUT_OF_ORDER', 'a session that does not rest cannot be resumed')
+      this.#rests = false
+      this.#context = context
+      this.#parts.lease.resume(Math.max(context, this.#length))
+      this.#reply({ type: 'resumed' })
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   /** Runs one step; what was seen before is passed over. @param from undefined: the origin */
@@ -141,6 +183,17 @@ export class StageSession {
     this.#parts.reply({ type: 'fault', fault: { code: fault.code, message: fault.message } })
   }
 
+  /** As `fail`, and nobody has done anything wrong. */
+  #giveWay(fault: Fault): void {
+    if (this.#ended) return
+    this.#finish(undefined)
+    this.#parts.reply({ type: 'fault', fault })
+  }
+
+  #requireAwake(what: string): void {
+    if (this.#rests) throw new ProtocolError('OUT_OF_ORDER', `a ${what} while the session rests`)
+  }
+
   #feedBy(from: Feeder | undefined): void {
     if (from === undefined || from === this.#feeder) return
     this.#feeder?.close()
@@ -150,14 +203,15 @@ export class StageSession {
 
   #check({ sequence, position, rows, input, replay }: Step): void {
     const { start } = this.#parts.shard.facts.range
+    this.#requireAwake('step')
     if (replay !== true && sequence !== this.#expected) {
       throw new ProtocolError('OUT_OF_ORDER', `step ${sequence} came where ${this.#expected} was due`)
     }
     if (position > this.#length) {
       throw new ProtocolError('OUT_OF_ORDER', `position ${position} leaves a gap after ${this.#length}`)
     }
-    if (position + rows > this.#open.context) {
-      throw new ProtocolError('CONTEXT_FULL', `positions up to ${position + rows}, ${this.#open.context} were reserved`)
+    if (position + rows > this.#context) {
+      throw new ProtocolError('CONTEXT_FULL', `positions up to ${position + rows}, ${this.#context} were reserved`)
     }
     if (this.#inFlight >= MAX_STEPS_IN_FLIGHT) {
       throw new ProtocolError('BUSY', `${this.#inFlight} steps of this session wait already`)
@@ -221,6 +275,7 @@ export class StageSession {
 function asFault(caught: unknown): ProtocolError {
   if (caught instanceof ProtocolError) return caught
   const error = asError(caught)
+  if (caught instanceof NoRoomError) return new ProtocolError('BUSY', error.message, { cause: caught })
   const code = caught instanceof EngineError ? (FAULT_OF_ENGINE[caught.code] ?? 'ENGINE_FAILED') : 'INTERNAL'
   return new ProtocolError(code, error.message, { cause: caught })
 }

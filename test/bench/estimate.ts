@@ -88,7 +88,8 @@ async function ask(
 ): Promise<RememberedAnswer[]> {
   for (let round = 0; round < rounds; round++) {
     const prompt = 'the light '.repeat((PROMPTS[round % PROMPTS.length] ?? 2) / 2)
-    const request = { model: name, prompt, raw: true, sampling: { temperature: 0, maxTokens: tokens } }
+    // With a seed nothing goes on from the answer before.
+    const request = { model: name, prompt, raw: true, sampling: { temperature: 0, maxTokens: tokens, seed: round } }
     for await (const event of withoutErrorEvents(origin().generate(request))) if (event.event === 'done') break
   }
   const { estimatesFile } = locateHome({ FLAMBEAU_HOME: mesh.node(0).home.path })

@@ -14,7 +14,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   soak: async () => import('./soak.js'),
   directory: async () => import('./directory.js'),
   gateway: async () => import('./gateway.js'),
-  estimate: async () => import('./estimate.js')
+  estimate: async () => import('./estimate.js'),
+  conversation: async () => import('./conversation.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)

@@ -258,6 +258,26 @@ describe('the OpenAI client', () => {
       ])
   })
 
+  it('goes on with a conversation from what the stages hold of it, with the answer that it has anew', async () => {
+    const first: OpenAI.ChatCompletionMessageParam[] = [
+      { role: 'user', content: 'by the light of a torch '.repeat(20) }
+    ]
+    const body = { model: 'tiny', ...GREEDY, flambeau: { dtype: 'f32' } }
+    const begun = await openai.chat.completions.create({ ...body, messages: first })
+    expect(begun.usage?.prompt_tokens_details?.cached_tokens).toBe(0)
+    const said = begun.choices[0]?.message ?? { role: 'assistant', content: '' }
+    const messages: OpenAI.ChatCompletionMessageParam[] = [...first, said, { role: 'user', content: 'and then' }]
+    const next = await openai.chat.completions.create({ ...body, messages })
+    const { prompt_tokens = 0, prompt_tokens_details: { cached_tokens = 0 } = {} } = next.usage ?? {}
+    // What comes after the first message is put together in another way than it was said.
+    expect(cached_tokens).toBeGreaterThanOrEqual(begun.usage?.prompt_tokens ?? Infinity)
+    expect(prompt_tokens - cached_tokens).toBeLessThan(64)
+    const anew = await openai.chat.completions.create({ ...body, messages, seed: 1 })
+    expect(anew.usage?.prompt_tokens_details?.cached_tokens).toBe(0)
+    expect(next.choices[0]?.message.content).toBe(anew.choices[0]?.message.content)
+    expect((await mesh.status()).map(({ sessions }) => sessions.served)).toEqual([0, 0])
+  })
+
   it('waits for its turn where everybody is busy', async () => {
     // Four times as many as the shards take at once.
     const body = { model: 'tiny', messages: MESSAGES, ...GREEDY }

@@ -70,10 +70,27 @@ describe('on this machine', () => {
     const { usage } = await none.chat.completions.create({ model: 'tiny', ...SHORT })
     const secret = await createKey(home, 'local')
     const client = await clientOf(process, secret)
-    expect((await client.chat.completions.create({ model: 'tiny', ...SHORT })).usage).toEqual(usage)
+    expect((await client.chat.completions.create({ model: 'tiny', ...SHORT })).usage?.total_tokens).toBe(
+      usage?.total_tokens
+    )
     await succeed(home, ['key', 'revoke', 'local'])
     expect(await refusal(client.models.list())).toEqual([401, 'invalid_api_key'])
     expect((await none.models.list()).data).toHaveLength(2)
+  })
+
+  it("a key never goes on from another's conversation, nor from the owner's", async () => {
+    const { home, process } = mesh.node(0)
+    const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'a long story '.repeat(9) }]
+    const cached = async (client: OpenAI): Promise<number | undefined> => {
+      const { usage } = await client.chat.completions.create({ model: 'tiny', ...SHORT, messages })
+      return usage?.prompt_tokens_details?.cached_tokens
+    }
+    const owner = await clientOf(process, 'none')
+    const [one, two] = [await createKey(home, 'first'), await createKey(home, 'second')]
+    for (const client of [owner, await clientOf(process, one), await clientOf(process, two)]) {
+      expect(await cached(client)).toBe(0)
+      expect(await cached(client)).toBeGreaterThan(50)
+    }
   })
 
   it('a key opens its own models only, by name and by hash', async () => {

@@ -1,4 +1,5 @@
 import type { GenerateEvent, GenerateRequest, ModelView } from '../../control/contract.js'
+import type { GenerateOptions } from '../../control/service.js'
 import { answersTo, resolveModel } from '../../pipeline/catalogue.js'
 import type { Answering } from '../answering.js'
 import { GatewayError } from '../errors.js'
@@ -23,11 +24,11 @@ export class KeyedService implements Answering {
   }
 
   /** @throws GatewayError INVALID_KEY, MODEL_NOT_ALLOWED, TOKENS_EXHAUSTED; what the answer ends with */
-  async *generate(request: GenerateRequest, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<GenerateEvent> {
+  async *generate(request: GenerateRequest, { signal }: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
     if (this.#left < 1) throw this.#exhausted()
     const allowed = await this.#allowed(request)
     using answer = this.#keyring.underWay(this.#key, signal)
-    const events = this.#service.generate(allowed, { signal: answer.signal })
+    const events = this.#service.generate(allowed, { signal: answer.signal, caller: this.#key.hash })
     // Frees every stage although a reader that has stopped reading asks for nothing more.
     answer.signal.addEventListener('abort', () => void events.return(undefined).catch(() => undefined))
     const meter = new Meter()

@@ -1,5 +1,5 @@
 import type { GenerateEvent, GenerateRequest, ModelView } from '../../control/contract.js'
-import type { ControlOptions, ControlService } from '../../control/service.js'
+import type { ControlService, GenerateOptions } from '../../control/service.js'
 import { answersTo, resolveModel } from '../../pipeline/catalogue.js'
 import type { Answering } from '../answering.js'
 
@@ -37,7 +37,7 @@ export class TaggedModels implements Pick<ControlService, 'generate'> {
     this.#remembered = remembered
   }
 
-  async *generate(request: GenerateRequest, options?: ControlOptions): AsyncGenerator<GenerateEvent> {
+  async *generate(request: GenerateRequest, options?: GenerateOptions): AsyncGenerator<GenerateEvent> {
     const model = await this.#nameOf(request.model)
     yield* this.#service.generate({ ...request, model }, options)
   }

@@ -20,6 +20,8 @@ export function carriedBy({ flambeau }: CommonRequest): Pick<GenerateRequest, 'd
 
 export interface Usage {
   prompt_tokens: number
+  /** `cached_tokens`: there already, from an earlier answer. */
+  prompt_tokens_details: { cached_tokens: number }
   completion_tokens: number
   total_tokens: number
 }
@@ -27,9 +29,11 @@ export interface Usage {
 /** A prompt counts once, however many answers it has. @param prompts of each answer, the prompt's number */
 export function usageOf(answers: readonly { prompt: number; stats: GenerateStats }[]): Usage {
   const promptTokens = new Map(answers.map(({ prompt, stats }) => [prompt, stats.promptTokens]))
+  const cachedTokens = new Map(answers.map(({ prompt, stats }) => [prompt, stats.cachedTokens]))
   const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0)
   const usage = {
     prompt_tokens: sum(promptTokens.values()),
+    prompt_tokens_details: { cached_tokens: sum(cachedTokens.values()) },
     completion_tokens: sum(answers.map(({ stats }) => stats.generatedTokens))
   }
   return { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens }

@@ -58,13 +58,14 @@ export const PLAN: PlanView = {
 
 export const ESTIMATE: EstimateView = {
   ...{ at: Date.UTC(2026, 10, 26, 8), model: 'Toy', manifest: 'ab'.repeat(32), stages: 2 },
-  ...{ promptTokens: 9, generatedTokens: 32, recoveries: 0 },
+  ...{ promptTokens: 9, cachedTokens: 0, generatedTokens: 32, recoveries: 0 },
   estimated: { tokensPerSecond: 33, firstTokenMs: 110 },
   measured: { tokensPerSecond: 30, firstTokenMs: 100 }
 }
 
 const STATS = {
   promptTokens: 1,
+  cachedTokens: 0,
   generatedTokens: 3,
   firstTokenMs: 1,
   promptMs: 1,
@@ -142,7 +143,7 @@ export class MemoryService implements ControlService {
   /** The model's name says what happens: `fails`, `endless`, `silent`, or words. */
   async *generate(request: GenerateRequest, { signal }: ControlOptions = {}): AsyncGenerator<GenerateEvent> {
     this.requests.push(request)
-    yield { event: 'route', stages: [], promptTokens: 1 }
+    yield { event: 'route', stages: [], promptTokens: 1, cachedTokens: 0 }
     if (request.model === 'fails') throw new CodedError('STAGE_LOST', 'Stage 2 is gone.', { details: { stage: 2 } })
     if (request.model === 'endless') yield* this.#endless(signal)
     if (request.model === 'silent' && signal !== undefined) {

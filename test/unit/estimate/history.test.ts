@@ -14,7 +14,7 @@ const TIMES = { token: 0.02, prompt: 0.1, open: 0.05 }
 
 function answer(at: number, changes: Partial<RememberedAnswer> = {}): RememberedAnswer {
   return {
-    ...{ at, model: 'Toy', promptTokens: 9, generatedTokens: 32, recoveries: 0 },
+    ...{ at, model: 'Toy', promptTokens: 9, cachedTokens: 0, generatedTokens: 32, recoveries: 0 },
     route: { manifest: 'ab'.repeat(32), stages: 2, ways: 2, path: 'me 0-4, b 4-8' },
     ...{ estimated: TIMES, told: { ...TIMES, token: 0.025 }, measured: { ...TIMES, token: 0.04 } },
     ...changes

@@ -143,7 +143,15 @@ describe('a plan', () => {
 })
 
 const STATS: GenerateStats = {
-  ...{ promptTokens: 5, generatedTokens: 11, firstTokenMs: 150, promptMs: 100, decodeMs: 400, tokensPerSecond: 25 },
+  ...{
+    promptTokens: 5,
+    cachedTokens: 0,
+    generatedTokens: 11,
+    firstTokenMs: 150,
+    promptMs: 100,
+    decodeMs: 400,
+    tokensPerSecond: 25
+  },
   ...{ stages: [], networkMs: 0, seed: 1, recoveries: 0 }
 }
 
@@ -153,7 +161,7 @@ async function* events(stats = STATS): AsyncGenerator<GenerateEvent> {
     { ...stage, peer: 'me', start: 0, end: 4, local: true },
     { ...stage, peer: 'b', start: 4, end: 8 }
   ]
-  yield { event: 'route', stages, promptTokens: 5 }
+  yield { event: 'route', stages, promptTokens: 5, cachedTokens: 0 }
   yield await Promise.resolve({ event: 'done' as const, reason: 'stop' as const, stats })
 }
 

@@ -14,7 +14,7 @@ const code = (value: string): Error => expect.objectContaining({ code: value }) 
 const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
 
 async function* generate(): AsyncGenerator<GenerateEvent> {
-  yield await Promise.resolve({ event: 'route', stages: [], promptTokens: 2 })
+  yield await Promise.resolve({ event: 'route', stages: [], promptTokens: 2, cachedTokens: 0 })
 }
 
 const service = { generate, models: () => Promise.resolve([]) }

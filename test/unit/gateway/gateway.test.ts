@@ -10,7 +10,15 @@ import { PipelineError } from '../../../node/pipeline/errors.js'
 
 const CHAT = { model: 'toy', messages: [{ role: 'user', content: 'hi' }] }
 const STATS = {
-  ...{ promptTokens: 2, generatedTokens: 1, firstTokenMs: 1, promptMs: 1, decodeMs: 1, tokensPerSecond: 1 },
+  ...{
+    promptTokens: 2,
+    cachedTokens: 0,
+    generatedTokens: 1,
+    firstTokenMs: 1,
+    promptMs: 1,
+    decodeMs: 1,
+    tokensPerSecond: 1
+  },
   ...{ stages: [], networkMs: 0, seed: 1, recoveries: 0 }
 }
 const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
@@ -29,7 +37,7 @@ async function* generate(
   if (text === 'wait' && signal !== undefined) await once(signal, 'abort')
   if (text === 'fail at once') throw new PipelineError('INCOMPLETE_MODEL', 'Nobody serves layers 2-4.')
   if (text === 'fail badly') throw new TypeError('/home/me/secret')
-  yield { event: 'route', stages: [], promptTokens: 2 }
+  yield { event: 'route', stages: [], promptTokens: 2, cachedTokens: 0 }
   yield { event: 'text', text, tokens: [1] }
   if (text === 'fail later') throw new PipelineError('STAGE_LOST', 'gone')
   for (const { name } of request.tools ?? []) yield { event: 'tool-call', name, arguments: '{}' }

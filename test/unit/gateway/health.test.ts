@@ -15,7 +15,7 @@ let status: StatusView = STATUS
 
 /** Goes on until its reader leaves where it is asked to. */
 async function* generate({ messages }: GenerateRequest, options: { signal?: AbortSignal } = {}) {
-  yield await Promise.resolve<GenerateEvent>({ event: 'route', stages: [], promptTokens: 2 })
+  yield await Promise.resolve<GenerateEvent>({ event: 'route', stages: [], promptTokens: 2, cachedTokens: 0 })
   if (messages?.at(-1)?.content === 'wait') await once(options.signal ?? new EventTarget(), 'abort')
   options.signal?.throwIfAborted()
   yield { event: 'text' as const, text: 'hi', tokens: [1] }

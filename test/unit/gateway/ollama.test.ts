@@ -21,7 +21,15 @@ const STAGE = {
   queuedMs: 0
 } as const
 const STATS = {
-  ...{ promptTokens: 2, generatedTokens: 3, firstTokenMs: 9, promptMs: 1.5, decodeMs: 2, tokensPerSecond: 1 },
+  ...{
+    promptTokens: 2,
+    cachedTokens: 0,
+    generatedTokens: 3,
+    firstTokenMs: 9,
+    promptMs: 1.5,
+    decodeMs: 2,
+    tokensPerSecond: 1
+  },
   ...{ stages: [STAGE], networkMs: 0, seed: 1, recoveries: 1 }
 }
 const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
@@ -41,7 +49,7 @@ async function* generate(wanted: GenerateRequest): AsyncGenerator<GenerateEvent>
   const text = wanted.messages?.at(-1)?.content ?? wanted.prompt ?? ''
   await Promise.resolve()
   if (text === 'fail at once') throw new PipelineError('STAGE_LOST', 'gone')
-  yield { event: 'route', stages: [], promptTokens: 2 }
+  yield { event: 'route', stages: [], promptTokens: 2, cachedTokens: 0 }
   yield { event: 'text', text: text.slice(0, 1), tokens: [1] }
   yield { event: 'reroute', stages: [], lost: [], replayed: 3, elapsedMs: 4 }
   if (text === 'fail later') throw new PipelineError('STAGE_LOST', 'gone')

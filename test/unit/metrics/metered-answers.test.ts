@@ -5,7 +5,7 @@ import { MANIFEST } from '../pipeline/toy-mesh.js'
 import { MetricsBench } from './bench.js'
 
 const REQUEST: GenerateRequest = { model: 'toy', prompt: 'hi', sampling: {} }
-const ROUTE: GenerateEvent = { event: 'route', stages: [], promptTokens: 7 }
+const ROUTE: GenerateEvent = { event: 'route', stages: [], promptTokens: 7, cachedTokens: 0 }
 const DONE: GenerateEvent = { event: 'done', reason: 'stop', stats: {} as GenerateStats }
 const text = (...tokens: number[]): GenerateEvent => ({ event: 'text', text: 'x', tokens })
 const reroute = (elapsedMs: number, reason?: string): GenerateEvent => ({

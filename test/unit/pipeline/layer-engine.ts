@@ -93,11 +93,15 @@ export class LayerEngine implements Engine {
     return result
   }
 
-  async release(shard: number, sequence: number): Promise<void> {
-    await this.beforeRelease()
-    this.released.push({ shard, sequence })
-    this.#shards.get(shard)?.sequences.delete(sequence)
-    if (this.state !== 'ready') throw new EngineError('ENGINE_STOPPED', 'not ready')
+  release(shard: number, sequence: number): Promise<void> {
+    const result = this.#queue.then(async () => {
+      await this.beforeRelease()
+      this.released.push({ shard, sequence })
+      this.#shards.get(shard)?.sequences.delete(sequence)
+      if (this.state !== 'ready') throw new EngineError('ENGINE_STOPPED', 'not ready')
+    })
+    this.#queue = result.catch(() => undefined)
+    return result
   }
 
   /** Dies: everything in it is forgotten. */

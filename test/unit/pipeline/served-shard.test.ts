@@ -53,19 +53,19 @@ describe('ServedShard', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 30 }), async wishes => {
         const { engine, shard } = await served()
-        const leases: Lease[] = []
+        const leases: { lease: Lease; context: number }[] = []
         for (const context of wishes) {
           try {
-            leases.push(shard.reserve(context))
+            leases.push({ lease: shard.reserve(context), context })
           } catch (error) {
             expect(error).toMatchObject({ code: context > shard.freeContext ? 'NO_CONTEXT' : 'NO_SEQUENCE' })
-            await leases.shift()?.release()
+            await leases.shift()?.lease.release()
           }
           engine.steps.length = 0
-          await Promise.all(leases.map(async lease => lease.step(STEP)))
+          await Promise.all(leases.map(async ({ lease }) => lease.step(STEP)))
           const used = engine.steps.map(({ sequence }) => sequence)
           expect(new Set(used).size).toBe(leases.length)
-          expect(shard.freeContext).toBe(100 - leases.reduce((sum, lease) => sum + lease.context, 0))
+          expect(shard.freeContext).toBe(100 - leases.reduce((sum, { context }) => sum + context, 0))
           expect(shard.sessions).toBe(leases.length)
         }
       }),

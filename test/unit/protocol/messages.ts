@@ -53,6 +53,8 @@ export const messages: Record<string, Message> = {
   'replayed, passed on': message(encodeStageRequest, decodeStageRequest, { type: 'replayed', sequence: 7 }),
   'step of tokens': message(encodeStageRequest, decodeStageRequest, { type: 'step', step: tokenStep }),
   close: message(encodeStageRequest, decodeStageRequest, { type: 'close' }),
+  rest: message(encodeStageRequest, decodeStageRequest, { type: 'rest' }),
+  resume: message(encodeStageRequest, decodeStageRequest, { type: 'resume', context: 300 }),
   opened: message(encodeStageReply, decodeStageReply, { type: 'opened', rowsPerStep: 512 }),
   linked: message(encodeStageReply, decodeStageReply, { type: 'linked' }),
   forward: message(encodeStageReply, decodeStageReply, { type: 'forward', step: hiddenStep }),
@@ -67,6 +69,7 @@ export const messages: Record<string, Message> = {
   replayed: message(encodeStageReply, decodeStageReply, { type: 'replayed', sequence: 7 }),
   unlinked: message(encodeStageReply, decodeStageReply, { type: 'unlinked', message: 'reset' }),
   'caught up': message(encodeStageReply, decodeStageReply, { type: 'caught-up' }),
+  resumed: message(encodeStageReply, decodeStageReply, { type: 'resumed' }),
   drain: message(encodeStageReply, decodeStageReply, { type: 'drain', milliseconds: 30_000 }),
   'relay replay': message(encodeRelayRequest, decodeRelayRequest, {
     type: 'step',

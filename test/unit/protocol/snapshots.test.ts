@@ -15,6 +15,8 @@ const snapshots: Record<string, string> = {
   'replayed, passed on': '2a020807',
   'step of tokens': '1a14080118032001320c0100000050c3000002000000',
   close: '2200',
+  rest: '3200',
+  resume: '3a0308ac02',
   opened: '0a03088004',
   linked: '1200',
   forward:
@@ -28,6 +30,7 @@ const snapshots: Record<string, string> = {
   replayed: '32020807',
   unlinked: '3a070a057265736574',
   'caught up': '4200',
+  resumed: '5200',
   drain: '4a0408b0ea01',
   'relay replay': '1217080710ac021802200228023208003c00bc0040ff7b4801',
   'relay replayed': '1a020807',

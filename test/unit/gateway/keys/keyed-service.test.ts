@@ -14,7 +14,15 @@ const model = (name: string, digit: string): ModelView => ({
 })
 const MODELS = [model('ember', 'a'), model('other', 'b'), model('twin', 'c'), model('twin', 'd')]
 const STATS = {
-  ...{ promptTokens: 5, generatedTokens: 4, firstTokenMs: 1, promptMs: 1, decodeMs: 1, tokensPerSecond: 1 },
+  ...{
+    promptTokens: 5,
+    cachedTokens: 0,
+    generatedTokens: 4,
+    firstTokenMs: 1,
+    promptMs: 1,
+    decodeMs: 1,
+    tokensPerSecond: 1
+  },
   ...{ stages: [], networkMs: 0, seed: 1, recoveries: 0 }
 }
 
@@ -30,7 +38,7 @@ class Swarm implements Answering {
   async *generate(request: GenerateRequest, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<GenerateEvent> {
     this.asked.push(request)
     try {
-      yield await Promise.resolve({ event: 'route', stages: [], promptTokens: 5 })
+      yield await Promise.resolve({ event: 'route', stages: [], promptTokens: 5, cachedTokens: 0 })
       for (let i = 0; i < 3; i++) {
         if (signal?.aborted === true) throw new PipelineError('CANCELLED', 'as the origin says it')
         yield { event: 'text', text: 'x', tokens: [i] }
