@@ -6,6 +6,7 @@ import type {
   StatusView,
   TaskView
 } from '../../node/control/contract.js'
+import { DEFAULT_MAX_TOKENS } from '../../node/pipeline/sampling.js'
 import { reasonsText } from './availability.js'
 import type { Paint } from './colour.js'
 import {
@@ -148,7 +149,9 @@ const FEWEST_WAITING = 0.05
 
 function shardLoad({ freeSessions, freeContext, queue }: PeerShardView, paint: Paint): string {
   const isFull = freeSessions < 1 || freeContext < 1
-  const room = isFull ? paint('yellow', 'full') : `${freeSessions} free`
+  // Too few for an answer of the usual length, whatever its prompt.
+  const few = freeContext <= DEFAULT_MAX_TOKENS ? `, ${count(freeContext, 'position')}` : ''
+  const room = isFull ? paint('yellow', 'full') : `${freeSessions} free${few}`
   return queue < FEWEST_WAITING ? room : `${room}, ${queue.toFixed(1)} wait`
 }
 

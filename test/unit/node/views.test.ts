@@ -44,7 +44,7 @@ describe('what the owner is shown', () => {
   it('of peers: the load of their layers, but of those alone that take sessions', () => {
     const busy = shard(0, 3, { freeSessions: 0, freeContext: 100, queue: 1.26, secondsPerLayer: 0.002 })
     const views = peerViews([
-      nodeView('a', [held({ shards: [busy, shard(3, 6, { freeSessions: 2, queue: 0.04 })] })]),
+      nodeView('a', [held({ shards: [busy, shard(3, 6, { freeSessions: 2, freeContext: 513, queue: 0.04 })] })]),
       nodeView('b', [held({ shards: [shard(0, 3, { freeSessions: 3, queue: 0.5 })] })]),
       nodeView('c', [held({ shards: [shard(0, 3, { freeContext: 0 })] })]),
       nodeView('d', [held({ shards: [shard(0, 3)] })], { state: 'draining' }),
@@ -52,11 +52,11 @@ describe('what the owner is shown', () => {
     ])
     expect(views[0]?.shards).toEqual([
       { model: 'Toy', start: 0, end: 3, secondsPerLayer: 0.002, freeSessions: 0, freeContext: 100, queue: 1.26 },
-      { model: 'Toy', start: 3, end: 6, secondsPerLayer: 0.001, freeSessions: 2, freeContext: 512, queue: 0.04 }
+      { model: 'Toy', start: 3, end: 6, secondsPerLayer: 0.001, freeSessions: 2, freeContext: 513, queue: 0.04 }
     ])
     const [title = '', ...lines] = peerLines(views, painter({}, {}))
     expect(lines.map(line => line.slice(title.indexOf('load')))).toEqual([
-      ...['full, 1.3 wait; 2 free', '3 free, 0.5 wait', 'full', '-', '-']
+      ...['full, 1.3 wait; 2 free', '3 free, 512 positions, 0.5 wait', 'full', '-', '-']
     ])
   })
 
