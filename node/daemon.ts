@@ -12,6 +12,7 @@ import type { ControlService } from './control/service.js'
 import { abortable, deadline } from './deadline.js'
 import { COMPARISON_TIMES, EngineProcess } from './engine/engine.js'
 import { openTokenizer } from './engine/tokenizer.js'
+import { accuracyOf } from './estimate/accuracy.js'
 import { Forecasts } from './estimate/forecasts.js'
 import { EstimateHistory } from './estimate/history.js'
 import { Planner } from './estimate/planner.js'
@@ -332,6 +333,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
       const nodes = directory.nodes()
       return { peers: peerViews(nodes, trust.bans()), models: modelViews(nodes) }
     },
+    accuracy: async () => accuracyOf(await service.estimates()),
     secret: randomBytes(32).toString('base64url'),
     positions: () => metrics.positions
   }

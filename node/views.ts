@@ -1,8 +1,8 @@
 /** What the control interface shows, read from the node's parts. Pure. */
-import type { ModelView, PeerView, ShardView } from './control/contract.js'
+import type { ModelView, PeerShardView, PeerView, ShardView } from './control/contract.js'
 import { offeredModels } from './pipeline/catalogue.js'
 import type { ServedShard } from './pipeline/served-shard.js'
-import type { NodeView } from './swarm/types.js'
+import type { NodeView, ServedShard as RecordedShard } from './swarm/types.js'
 import type { Ban } from './trust/scores.js'
 
 /** Nodes of the swarm, and after them banned peers of which no record is known. */
@@ -38,9 +38,14 @@ function peerView({ peer, record, path, roundTrip }: NodeView): PeerView {
     state: record.state,
     bannedSeconds: undefined,
     hardware: record.hardware,
-    shards: record.models.flatMap(({ name, shards }) => shards.map(({ start, end }) => ({ model: name, start, end }))),
+    shards: record.models.flatMap(({ name, shards }) => shards.map(shard => peerShardView(name, shard))),
     relay: record.relay
   }
+}
+
+function peerShardView(model: string, shard: RecordedShard): PeerShardView {
+  const { start, end, secondsPerLayer, freeSessions, freeContext, queue } = shard
+  return { model, start, end, secondsPerLayer, freeSessions, freeContext, queue }
 }
 
 export function modelViews(nodes: readonly NodeView[]): ModelView[] {

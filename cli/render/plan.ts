@@ -7,7 +7,8 @@ import type {
   PlanView,
   SwarmPlan
 } from '../../node/control/plan.js'
-import { errorOf, medianError } from '../../node/estimate/correction.js'
+import { accuracyOf, firstTokenOf, isMeasured, type Pair, rateOf } from '../../node/estimate/accuracy.js'
+import { errorOf } from '../../node/estimate/correction.js'
 import type { Paint } from './colour.js'
 import { bytes, count, layerRange, layerRanges, milliseconds, moment, percent, printable, shortPeer } from './format.js'
 import { pairs, table } from './table.js'
@@ -106,10 +107,10 @@ function who({ name, peer }: { name: string; peer: string }): string {
 /** What was expected of answers, and what they took, oldest first. */
 export function historyLines(estimates: readonly EstimateView[], now: Date, paint: Paint): string[] {
   if (estimates.length === 0) return ['No answers yet.']
-  const rows = estimates.map(({ at, model, stages, estimated, measured }) => [
-    ...[moment(new Date(at), now), printable(model), String(stages)],
-    ...compared(rateOf(estimated, measured), value => value.toFixed(1)),
-    ...compared(firstOf(estimated, measured), milliseconds)
+  const rows = estimates.map(estimate => [
+    ...[moment(new Date(estimate.at), now), printable(estimate.model), String(estimate.stages)],
+    ...compared(rateOf(estimate), value => value.toFixed(1)),
+    ...compared(firstTokenOf(estimate), milliseconds)
   ])
   const right = (title: string): { title: string; align: 'right' } => ({ title, align: 'right' })
   const columns = [
@@ -120,30 +121,15 @@ export function historyLines(estimates: readonly EstimateView[], now: Date, pain
   return [...table(columns, rows), '', paint('bold', medianLine(estimates))]
 }
 
-interface Pair {
-  estimated: number
-  measured: number
-}
-
 /** The medians of the errors, whichever way they are off. */
 function medianLine(estimates: readonly EstimateView[]): string {
-  const rates = estimates.map(({ estimated, measured }) => rateOf(estimated, measured)).filter(isMeasured)
-  const firsts = estimates.map(({ estimated, measured }) => firstOf(estimated, measured)).filter(isMeasured)
-  const [rate, first] = [percent(medianError(rates)), percent(medianError(firsts))]
-  return `Median error of the last ${count(estimates.length, 'answer')}: ${rate} of tokens/s, ${first} of the first token.`
+  const { answers, tokensPerSecond, firstToken } = accuracyOf(estimates)
+  const known = [
+    ...(tokensPerSecond === undefined ? [] : [`${percent(tokensPerSecond)} of tokens/s`]),
+    ...(firstToken === undefined ? [] : [`${percent(firstToken)} of the first token`])
+  ]
+  return `Median error of the last ${count(answers, 'answer')}: ${known.join(', ') || 'not known'}.`
 }
-
-const rateOf = (a: EstimateView['estimated'], b: EstimateView['measured']): Pair => ({
-  estimated: a.tokensPerSecond,
-  measured: b.tokensPerSecond
-})
-
-const firstOf = (a: EstimateView['estimated'], b: EstimateView['measured']): Pair => ({
-  estimated: a.firstTokenMs,
-  measured: b.firstTokenMs
-})
-
-const isMeasured = ({ measured }: Pair): boolean => measured > 0
 
 function compared(pair: Pair, text: (value: number) => string): string[] {
   if (!isMeasured(pair)) return [text(pair.estimated), '-', '-']

@@ -1,4 +1,12 @@
-import type { ModelView, PeerView, ShardView, StatusView, TaskView } from '../../node/control/contract.js'
+import type {
+  ModelView,
+  PeerShardView,
+  PeerView,
+  ShardView,
+  StatusView,
+  TaskView
+} from '../../node/control/contract.js'
+import { DEFAULT_MAX_TOKENS } from '../../node/pipeline/sampling.js'
 import { reasonsText } from './availability.js'
 import type { Paint } from './colour.js'
 import {
@@ -98,7 +106,8 @@ export function peerLines(peers: readonly PeerView[], paint: Paint): string[] {
     pathText(peer, paint),
     milliseconds(peer.self ? undefined : peer.roundTripMs),
     hardwareText(peer),
-    peer.shards.map(shard => `${printable(shard.model)} ${layerRange(shard)}`).join(', ') || '-'
+    peer.shards.map(shard => `${printable(shard.model)} ${layerRange(shard)}`).join(', ') || '-',
+    loadText(peer, paint)
   ])
   return table(
     [
@@ -108,7 +117,8 @@ export function peerLines(peers: readonly PeerView[], paint: Paint): string[] {
       { title: 'path' },
       { title: 'round trip', align: 'right' },
       { title: 'hardware' },
-      { title: 'layers' }
+      { title: 'layers' },
+      { title: 'load' }
     ],
     rows
   )
@@ -126,6 +136,23 @@ function hardwareText({ hardware: { backend, memoryBytes } }: PeerView): string 
 function pathText({ path, relay }: PeerView, paint: Paint): string {
   const text = path === 'relayed' || path === 'unconnected' ? paint('yellow', path) : path
   return relay ? `${text}, relay` : text
+}
+
+/** Of each of its shards, in the order of their layers. Whoever is not online takes no sessions, whatever is free. */
+function loadText({ state, shards }: PeerView, paint: Paint): string {
+  if (state !== 'online') return '-'
+  return shards.map(shard => shardLoad(shard, paint)).join('; ') || '-'
+}
+
+/** Steps, on average: fewer are as good as none. */
+const FEWEST_WAITING = 0.05
+
+function shardLoad({ freeSessions, freeContext, queue }: PeerShardView, paint: Paint): string {
+  const isFull = freeSessions < 1 || freeContext < 1
+  // Too few for an answer of the usual length, whatever its prompt.
+  const few = freeContext <= DEFAULT_MAX_TOKENS ? `, ${count(freeContext, 'position')}` : ''
+  const room = isFull ? paint('yellow', 'full') : `${freeSessions} free${few}`
+  return queue < FEWEST_WAITING ? room : `${room}, ${queue.toFixed(1)} wait`
 }
 
 type Holder = ModelView['holders'][number]

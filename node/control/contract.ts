@@ -74,8 +74,23 @@ export interface PeerView {
   /** What is left of its ban. */
   bannedSeconds: number | undefined
   hardware: { backend: string; device: string; threads: number; memoryBytes: number }
-  shards: { model: string; start: number; end: number }[]
+  shards: PeerShardView[]
   relay: boolean
+}
+
+/** Layers that a node serves, and their load as it has said last: that may be 15 seconds old, or more. */
+export interface PeerShardView {
+  model: string
+  start: number
+  end: number
+  /** For one token, lately. */
+  secondsPerLayer: number
+  /** That it can still take; how many it has is not told. */
+  freeSessions: number
+  /** Positions. */
+  freeContext: number
+  /** Steps that a new one finds in front of it, on average. */
+  queue: number
 }
 
 export interface ModelView {

@@ -101,3 +101,12 @@ export interface EstimateView {
   /** Tokens per second: 0 where there were too few to tell. */
   measured: Pick<PlannedSpeed, 'tokensPerSecond' | 'firstTokenMs'>
 }
+
+/** How far off the last estimates were, whatever the model: medians of the errors whichever way, in parts of what came. */
+export interface AccuracyView {
+  /** Answers that are looked at. */
+  answers: number
+  /** Undefined where none of them tells. */
+  tokensPerSecond: number | undefined
+  firstToken: number | undefined
+}

@@ -86,14 +86,14 @@ export const generateRequest = z
     error: 'either prompt or messages is needed, and not both'
   }) satisfies z.ZodType<GenerateRequest>
 
+const planned = { promptTokens: tokens.exactOptional(), maxTokens: tokens.exactOptional() }
+
+/** Of a model that somebody shares. */
+export const modelPlanRequest = z.strictObject({ model: short, ...planned }) satisfies z.ZodType<PlanRequest>
+
 /** Body of `POST /v1/plan`. */
 export const planRequest = z
-  .strictObject({
-    model: short.exactOptional(),
-    file: short.exactOptional(),
-    promptTokens: tokens.exactOptional(),
-    maxTokens: tokens.exactOptional()
-  })
+  .strictObject({ model: short.exactOptional(), file: short.exactOptional(), ...planned })
   .refine(({ model, file }) => (model === undefined) !== (file === undefined), {
     error: 'either model or file is needed, and not both'
   }) satisfies z.ZodType<PlanRequest>

@@ -1,6 +1,8 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { PlanView } from '../../node/control/plan.js'
 import { chromiumObstacle, launchChromium } from '../support/chromium.js'
+import { FAINT } from '../support/contrast.js'
 import { type Mesh, startMesh, succeed } from '../support/mesh.js'
 import { temporaryFolder } from '../support/temporary.js'
 import { writeTinyModel } from '../support/tiny-model.js'
@@ -15,8 +17,6 @@ const VIEWS = ['chat', 'swarm', 'node'] as const
 const SEEN = { timeout: 30_000 }
 /** Of the tiny model. */
 const END_TOKEN = 2
-/** WCAG 2.2, level AA, for text. */
-const MIN_CONTRAST = 4.5
 
 const WITHOUT_END = { logit_bias: { [END_TOKEN]: -100 } }
 const SHORT = { ...WITHOUT_END, max_tokens: 48 }
@@ -31,27 +31,8 @@ interface StoredMessage {
   course?: { seed: number; route: { name: string }[] }
 }
 
-/** Runs in the browser: texts that are hard to read on what is behind them. */
-const FAINT = `(() => {
-  const parse = color => { const [r, g, b, a = 1] = color.match(/[\\d.]+/g).map(Number); return { rgb: [r, g, b], a } }
-  const light = rgb => rgb.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0)
-  const behind = element => {
-    for (let at = element; at !== null; at = at.parentElement) {
-      const { rgb, a } = parse(getComputedStyle(at).backgroundColor)
-      if (a === 1) return rgb
-    }
-    return [255, 255, 255]
-  }
-  const shown = [...document.querySelectorAll('body *')].filter(element =>
-    element.checkVisibility() && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim() !== ''))
-  if (shown.length < 10) return ['nothing is shown']
-  return shown.flatMap(element => {
-    const [a, b] = [light(parse(getComputedStyle(element).color).rgb), light(behind(element))]
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)
-    return contrast < ${MIN_CONTRAST} ? [element.textContent + ' ' + contrast.toFixed(2)] : []
-  })
-})()`
+/** The load of a node that nobody asks. */
+const IDLE = /^8 sessions free, nothing waits4096 positions free, [\d.]+ ms a layer$/
 
 /** Runs in the browser: remembers how the text of answers grew. */
 const WATCH = `(() => {
@@ -211,6 +192,35 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
     expect(await page.locator('b').count()).toBe(0)
   })
 
+  it('shows the load of each node, as the command does', async () => {
+    const shown = async (): Promise<string[]> => page.locator('.peers td[data-label=Load]').allTextContents()
+    await expect.poll(shown, SEEN).toEqual([expect.stringMatching(IDLE), expect.stringMatching(IDLE)])
+    const { stdout } = await mesh.run(0, ['peers'])
+    expect(stdout.match(/tiny \d-\d {2}8 free$/gm)).toHaveLength(2)
+  })
+
+  it('says what to expect of a model as the command does, asked with the keyboard alone', async () => {
+    const [model] = await mesh.node(0).service.models()
+    await tabTo(`expect-tokens-${model?.manifest ?? ''}`)
+    await page.keyboard.press('Control+A')
+    await page.keyboard.type('64')
+    await page.keyboard.press('Enter')
+    await page.locator('.expected .route li').first().waitFor()
+    const plan = await mesh.node(0).home.json<PlanView>(['plan', 'tiny', '--prompt-tokens', '64'])
+    if (plan.swarm.kind !== 'route') throw new Error(`no route: ${plan.swarm.kind}`)
+    expect(plan.faster).toBe('alone')
+    expect(await text('.verdict')).toBe('Alone would be faster: this machine can run the whole model by itself.')
+    const stages = await page.locator('.expected .route li').allTextContents()
+    expect(stages).toHaveLength(2)
+    for (const [i, { name, start, end }] of plan.swarm.stages.entries()) {
+      expect(stages[i]?.startsWith(name)).toBe(true)
+      expect(stages[i]).toMatch(new RegExp(`layers ${start}-${end}[\\d.]+ ms per token$`))
+    }
+    const { length: answers } = await mesh.node(0).service.estimates()
+    expect(await text('.expected')).toMatch(/First token: for a prompt of 64 tokens\. Estimated at /)
+    expect(await text('.expected')).toContain(`Median error of the last ${answers} answers, of all models: `)
+  })
+
   it('pauses the node and resumes it', async () => {
     await visit('node')
     await page.getByRole('button', { name: 'Pause' }).click()
@@ -225,6 +235,7 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
     await expect.poll(async () => text('.model h3'), SEEN).toBe('tiny complete')
     const events = await page.locator('.events li').allTextContents()
     expect(events.join('\n')).toMatch(/tiny is complete[^]*tiny is incomplete: nobody serves 0-4/)
+    expect(await page.locator('.expected .route li').count()).toBe(2) // what was asked is still there
   })
 
   it('shows the invitation that the command shows, as text and as a code', async () => {
@@ -257,6 +268,8 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
     for (const view of VIEWS) {
       await visit(view, phone)
       if (view !== 'chat') await phone.locator(`#${view} table td`).first().waitFor()
+      if (view === 'swarm') await phone.getByRole('button', { name: 'Estimate' }).click()
+      if (view === 'swarm') await phone.locator('.expected .route').waitFor()
       if (view === 'node') await phone.getByRole('button', { name: 'Show the invitation' }).click()
       if (view === 'node') await phone.locator('.qr').waitFor()
       expect([view, await phone.evaluate<number>('document.documentElement.scrollWidth')]).toEqual([view, 360])
@@ -283,7 +296,7 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
   it('tells nothing to whoever has a key', async () => {
     const { stdout } = await succeed(mesh.node(0).home, ['key', 'create', '--name', 'guest'])
     const headers = { authorization: `Bearer ${stdout.trim()}` }
-    for (const path of ['/page/events', '/page/invitation']) {
+    for (const path of ['/page/events', '/page/invitation', '/page/estimates']) {
       const response = await fetch(`${url}${path}`, { headers })
       const { error } = (await response.json()) as { error: { code: string } }
       expect([response.status, error.code]).toEqual([403, 'owner_only'])
@@ -330,7 +343,7 @@ describe.skipIf(obstacle !== undefined)(`the page in a browser ${obstacle ?? ''}
     expect(await text('.recovery')).toMatch(
       new RegExp(`^recovered ${NAMES[lost]} \\(layers 4-8\\) left .* nothing is lost`)
     )
-    expect(await page.locator('.route li').allTextContents()).toEqual([
+    expect(await page.locator('.log .route li').allTextContents()).toEqual([
       expect.stringMatching(/^node-0 /),
       expect.stringContaining(NAMES[survivor] ?? 'none')
     ])

@@ -15,7 +15,8 @@ const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   ...Object.fromEntries(
     [
       ...['main', 'dom', 'format', 'text', 'sse', 'live', 'changes', 'coverage', 'owner'],
-      ...['conversation', 'chat', 'route', 'swarm', 'node', 'actions', 'throughput']
+      ...['conversation', 'chat', 'route', 'swarm', 'node', 'actions', 'throughput'],
+      ...['model', 'expectation', 'plan', 'peers', 'load']
     ].map(name => [`/page/${name}.js`, [`${name}.js`, SCRIPT] as const])
   )
 }

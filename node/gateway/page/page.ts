@@ -12,9 +12,10 @@ import type { PageInvitation, PageStatus } from './contract.js'
 import { Feed, type Snapshots } from './feed.js'
 import { addFiles } from './files.js'
 import { requireOwner } from './owner.js'
+import { addPlan, type PlanParts } from './plan.js'
 
-export interface PageParts {
-  service: Pick<ControlService, 'status' | 'pause' | 'resume' | 'stop' | 'invite'>
+export interface PageParts extends PlanParts {
+  service: Pick<ControlService, 'status' | 'plan' | 'pause' | 'resume' | 'stop' | 'invite'>
   /** What is known without asking anybody: a page looks every second. */
   known: () => { peers: PeerView[]; models: ModelView[] }
   /** Of the owner: 43 characters of base64url, told over the control socket alone. */
@@ -37,6 +38,7 @@ export function addPage(app: FastifyInstance, parts: PageParts, logger: Pick<Log
   const owner = {
     onRequest: (request: FastifyRequest) => Promise.resolve(request).then(() => requireOwner(request, parts))
   }
+  addPlan(app, parts, owner)
   app.get('/page/events', owner, async (_request, reply) => feed.listen(reply))
   app.get('/page/invitation', owner, async (_request, reply) => {
     reply.header('cache-control', 'no-store')

@@ -272,6 +272,9 @@ describe('plans', () => {
     expect(text[1]).toMatch(/Toy +2 +33\.0 +30\.0 +\+10 % +110\.0 ms +100\.0 ms +\+10 %$/)
     expect(text[2]).toMatch(/Toy +2 +33\.0 +- +- /)
     expect(text.at(-1)).toBe('Median error of the last 2 answers: 10 % of tokens/s, 10 % of the first token.')
+    expect(historyLines([short], new Date(), plain).at(-1)).toBe(
+      'Median error of the last 1 answer: 10 % of the first token.'
+    )
     expect(historyLines([], new Date(), plain)).toEqual(['No answers yet.'])
   })
 })

@@ -4,6 +4,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { DRAIN_MS } from '../../../node/availability/constants.js'
 import type { StatusView } from '../../../node/control/contract.js'
+import type { ControlService } from '../../../node/control/service.js'
 import { MAX_LISTENERS } from '../../../node/gateway/page/constants.js'
 import { Feed } from '../../../node/gateway/page/feed.js'
 import { FILE_PATHS } from '../../../node/gateway/page/files.js'
@@ -11,6 +12,8 @@ import type { Caller } from '../../../node/gateway/authorization.js'
 import { requireOwner } from '../../../node/gateway/page/owner.js'
 import type { PageParts } from '../../../node/gateway/page/page.js'
 import { Gateway } from '../../../node/gateway/server.js'
+import { PipelineError } from '../../../node/pipeline/errors.js'
+import { PLAN } from '../control/memory-service.js'
 import { STATUS } from '../metrics/bench.js'
 
 const ALLOWED = 'https://chat.example.org'
@@ -26,13 +29,15 @@ let invitation = 'flambeau:abc'
 const pause = vi.fn(() => Promise.resolve(ONLINE))
 const resume = vi.fn(() => Promise.resolve(ONLINE))
 const stop = vi.fn(() => Promise.resolve())
+const plan = vi.fn<ControlService['plan']>(() => Promise.resolve(PLAN))
 const page: PageParts = {
   service: {
-    ...{ pause, resume, stop },
+    ...{ plan, pause, resume, stop },
     status: () => Promise.resolve(status),
     invite: () => Promise.resolve({ invitation, name: 'ours', closed: true })
   },
   known: () => ({ peers: [], models: [] }),
+  accuracy: () => Promise.resolve({ answers: 1, tokensPerSecond: undefined, firstToken: 0.5 }),
   secret: SECRET,
   positions: () => 7
 }
@@ -116,7 +121,7 @@ describe('the files of the page', () => {
     await everywhere.start()
     const url = everywhere.url?.replace('0.0.0.0', '127.0.0.1') ?? ''
     expect((await fetch(url)).status).toBe(200)
-    for (const path of ['/page/events', '/page/invitation', '/v1/models']) {
+    for (const path of ['/page/events', '/page/invitation', '/page/estimates', '/v1/models']) {
       expect(await codeOf(await fetch(`${url}${path}`))).toEqual([401, 'invalid_api_key'])
     }
     await everywhere.stop()
@@ -141,7 +146,7 @@ describe('what the page asks', () => {
     expect(gateway.pageUrl).toBe(`${gateway.url}/#owner=${SECRET}`)
   })
 
-  it.each(['/page/events', '/page/invitation'])('is %s of this page alone', async path => {
+  it.each(['/page/events', '/page/invitation', '/page/estimates'])('is %s of this page alone', async path => {
     for (const site of ['cross-site', 'same-site', 'other']) {
       const [asking, response] = await open(path, { 'sec-fetch-site': site })
       expect([site, response.statusCode]).toEqual([site, 403])
@@ -157,12 +162,12 @@ describe('what the page asks', () => {
   it('is not for an origin that may only ask the swarm', async () => {
     expect((await get('/v1/models', { origin: ALLOWED })).status).toBe(200)
     expect(await codeOf(await get('/page/invitation', { origin: ALLOWED }))).toEqual([403, 'foreign_origin'])
-    for (const path of ['/page/pause', '/page/resume', '/page/drain']) {
+    for (const path of ['/page/plan', '/page/pause', '/page/resume', '/page/drain']) {
       for (const origin of [ALLOWED, 'https://evil.example', 'null', 'http://localhost:1']) {
         expect(await codeOf(await post(path, '{}', { origin }))).toEqual([403, 'foreign_origin'])
       }
     }
-    expect([pause, resume, stop].map(action => action.mock.calls.length)).toEqual([0, 0, 0])
+    expect([plan, pause, resume, stop].map(action => action.mock.calls.length)).toEqual([0, 0, 0, 0])
   })
 
   it('has to be JSON that is understood', async () => {
@@ -176,6 +181,48 @@ describe('what the page asks', () => {
     }
     expect(await codeOf(await post('/page/pause', '{"seconds": -1}'))).toEqual([400, 'bad_request'])
     expect([pause, resume, stop].map(action => action.mock.calls.length)).toEqual([0, 0, 0])
+  })
+
+  it('is what to expect of a model, and how far off that was of late', async () => {
+    const response = await post('/page/plan', '{"model": "ab12ef", "promptTokens": 2000}')
+    expect(await response.json()).toEqual(PLAN)
+    expect(plan.mock.lastCall?.[0]).toEqual({ model: 'ab12ef', promptTokens: 2_000 })
+    expect(await (await get('/page/estimates')).json()).toEqual({ answers: 1, firstToken: 0.5 })
+  })
+
+  it('is of a model of the swarm, and not of whatever file somebody names', async () => {
+    const before = plan.mock.calls.length
+    const file = await post('/page/plan', '{"file": "/etc/passwd"}')
+    expect(await codeOf(file)).toEqual([400, 'bad_request'])
+    const both = await post('/page/plan', '{"model": "ab12ef", "file": "/etc/passwd"}')
+    expect(await codeOf(both)).toEqual([400, 'unsupported_parameter'])
+    for (const promptTokens of [0, -1, 1.5, 2 ** 23]) {
+      const asked = await post('/page/plan', JSON.stringify({ model: 'ab12ef', promptTokens }))
+      expect(await codeOf(asked)).toEqual([400, 'bad_request'])
+    }
+    expect(plan.mock.calls.length).toBe(before)
+    plan.mockRejectedValueOnce(new PipelineError('UNKNOWN_MODEL', 'Nobody offers it.'))
+    expect(await codeOf(await post('/page/plan', '{"model": "ab12ef"}'))).toEqual([404, 'model_not_found'])
+  })
+
+  it('is estimated no further once its asker has left', async () => {
+    const asked = Promise.withResolvers<AbortSignal>()
+    plan.mockImplementationOnce(async (_request, { signal = AbortSignal.abort() } = {}) => {
+      asked.resolve(signal)
+      await once(signal, 'abort')
+      signal.throwIfAborted()
+      return PLAN
+    })
+    const leaving = new AbortController()
+    const answer = fetch(`${gateway.url}/page/plan`, {
+      ...{ method: 'POST', body: '{"model": "ab12ef"}', signal: leaving.signal },
+      headers: { ...OWNER, 'content-type': 'application/json' }
+    })
+    const signal = await asked.promise
+    expect(signal.aborted).toBe(false)
+    leaving.abort()
+    await expect(answer).rejects.toThrow()
+    await expect.poll(() => signal.aborted).toBe(true)
   })
 
   it('is done', async () => {

@@ -38,7 +38,26 @@ describe('what the owner is shown', () => {
     ])
     const [, known, unknown] = peerLines(views, painter({}, {})).slice(1)
     expect(known).toMatch(/^node of b .* banned for 1 min 30 s /)
-    expect(unknown).toMatch(/^- .* banned for 1 s .* - /)
+    expect(unknown).toMatch(/^- .* banned for 1 s .* - .* - /)
+  })
+
+  it('of peers: the load of their layers, but of those alone that take sessions', () => {
+    const busy = shard(0, 3, { freeSessions: 0, freeContext: 100, queue: 1.26, secondsPerLayer: 0.002 })
+    const views = peerViews([
+      nodeView('a', [held({ shards: [busy, shard(3, 6, { freeSessions: 2, freeContext: 513, queue: 0.04 })] })]),
+      nodeView('b', [held({ shards: [shard(0, 3, { freeSessions: 3, queue: 0.5 })] })]),
+      nodeView('c', [held({ shards: [shard(0, 3, { freeContext: 0 })] })]),
+      nodeView('d', [held({ shards: [shard(0, 3)] })], { state: 'draining' }),
+      nodeView('e', [])
+    ])
+    expect(views[0]?.shards).toEqual([
+      { model: 'Toy', start: 0, end: 3, secondsPerLayer: 0.002, freeSessions: 0, freeContext: 100, queue: 1.26 },
+      { model: 'Toy', start: 3, end: 6, secondsPerLayer: 0.001, freeSessions: 2, freeContext: 513, queue: 0.04 }
+    ])
+    const [title = '', ...lines] = peerLines(views, painter({}, {}))
+    expect(lines.map(line => line.slice(title.indexOf('load')))).toEqual([
+      ...['full, 1.3 wait; 2 free', '3 free, 512 positions, 0.5 wait', 'full', '-', '-']
+    ])
   })
 
   it('of models: whether they are complete, and what is missing', () => {

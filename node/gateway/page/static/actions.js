@@ -1,6 +1,6 @@
 /** What the owner can do with the node: pause, resume, leave, invite. */
 import { el, show } from './dom.js'
-import { ownerHeaders } from './owner.js'
+import { ownerHeaders, ownerPost } from './owner.js'
 import { refusal } from './sse.js'
 
 /** @import { PageInvitation, PageStatus } from '../contract.js' */
@@ -88,8 +88,7 @@ export class Actions {
   async #post(action, body) {
     show(this.#problem, false)
     try {
-      const headers = { 'content-type': 'application/json', ...ownerHeaders() }
-      const response = await fetch(`/page/${action}`, { method: 'POST', headers, body: JSON.stringify(body) })
+      const response = await ownerPost(`/page/${action}`, body)
       if (!response.ok) this.#tell((await refusal(response)).message)
     } catch {
       this.#tell('The node does not answer.')

@@ -63,6 +63,19 @@ export function drawing(container, draw) {
 }
 
 /**
+ * Makes these the children, in this order. Those that are there already stay as they are where they follow each other as
+ * before: one that is moved loses the focus.
+ * @param {Element} container
+ * @param {readonly Element[]} wanted
+ */
+export function arrange(container, wanted) {
+  for (const child of [...container.children]) if (!wanted.includes(child)) child.remove()
+  wanted.forEach((element, i) => {
+    if (container.children[i] !== element) container.insertBefore(element, container.children[i] ?? null)
+  })
+}
+
+/**
  * Shows one of two, or nothing.
  * @param {HTMLElement} element
  * @param {boolean} shown

@@ -20,6 +20,11 @@ export function count(number, noun) {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
+/** @param {number} fraction */
+export function percent(fraction) {
+  return `${Math.round(fraction * 100)} %`
+}
+
 /** From one layer to before another, as everywhere in Flambeau. @param {{ start: number, end: number }} range */
 export function layers({ start, end }) {
   return `${start}-${end}`

@@ -11,6 +11,12 @@ export function takeSecret() {
   window.history.replaceState(null, '', location.pathname)
 }
 
+/** @param {string} path @param {object} body */
+export async function ownerPost(path, body) {
+  const headers = { 'content-type': 'application/json', ...ownerHeaders() }
+  return fetch(path, { method: 'POST', headers, body: JSON.stringify(body) })
+}
+
 /** Of what only the owner may ask. @returns {Record<string, string>} */
 export function ownerHeaders() {
   const secret = sessionStorage.getItem(STORED)
