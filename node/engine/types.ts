@@ -156,13 +156,17 @@ export interface ToolCall {
  * - `hermes` `<tool_call>{"name", "arguments"}</tool_call>`, any number, also after text (Hermes, Qwen)
  * - `llama3` `{"name", "parameters"}` and nothing else (Llama 3.1 and later)
  */
-export type ToolFormat = 'hermes' | 'llama3'
+export type ToolFormat = 'hermes' | 'llama3' | 'mistral' | 'mistral-args' | 'qwen3-coder'
 
 /** A model's vocabulary, from its header file; lives in a child process of its own, since a stranger may have written it. */
 export interface Tokenizer {
   readonly vocabulary: number
   /** False where the model has no chat template and prompts are continued as plain text. */
   readonly hasChatTemplate: boolean
+ * - `mistral` `[TOOL_CALLS][{"name", "arguments"}, …]` (Mistral from 7B v0.3 to Small 3.1, Nemo)
+ * - `mistral-args` `[TOOL_CALLS]name[ARGS]{…}`, any number (Mistral Small 3.2, Magistral, Devstral, Ministral 3)
+ * - `qwen3-coder` `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, any number, also
+ *   after text (Qwen3-Coder)
   /** Undefined where the chat template has no tools, or asks for them in a way that is not known here. */
   readonly toolFormat: ToolFormat | undefined
   /** Token ids of `text`. `special`: names of special tokens in the text count as those tokens. */
@@ -173,18 +177,30 @@ export interface Tokenizer {
   /** The prompt text for these messages, ending where the assistant's answer begins. */
   renderChat(messages: ChatMessage[], options?: { tools?: Tool[]; signal?: AbortSignal }): Promise<string>
   /** @throws EngineError `BAD_SCHEMA`, `QUEUE_FULL` */
+  /** Control tokens that mark calls of tools, with their names: `bytesOf` has nothing for them. */
+  readonly toolMarks: ReadonlyMap<number, string>
   constrain(form: TextForm, options?: { signal?: AbortSignal }): Promise<Constraint>
   /** Its process is gone: of no use any more. */
   readonly isLost: boolean
   close(): Promise<void>
 }
 
-/** A text that is JSON by this schema, between two texts. */
+/** A text that is one of these, each of its parts in turn. */
 export interface TextForm {
-  schema: unknown
-  before?: string
-  after?: string
+  oneOf: readonly (readonly TextPart[])[]
 }
+
+export type TextPart =
+  /** This text. */
+  | string
+  /** One of these texts. */
+  | { words: readonly string[] }
+  /** JSON by this schema. */
+  | { schema: unknown }
+  /** Anything up to this ending, and that, which is ASCII. */
+  | { until: string }
+  /** These parts, or nothing. */
+  | { optional: readonly TextPart[] }
 
 /** A text under way that must have a form. */
 export interface Constraint {

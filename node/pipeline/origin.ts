@@ -16,7 +16,7 @@ import { samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
 import type { LinkKind, Reroute, SessionStage } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
-import type { CallPiece, CallStream } from './tool-calls.js'
+import type { CallPiece, CallStream } from './tools/call-stream.js'
 import { Unsent } from './unsent.js'
 
 export interface OriginParts {
@@ -84,7 +84,7 @@ export class Origin {
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     using prepared = await prepare(this.#parts.tokenizers, { headerFile, request }, signal)
-    const { tokenizer, prompt, constraint, calls } = prepared
+    const { tokenizer, speech, prompt, constraint, calls } = prepared
     const sampling = samplingOptions(request)
     for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
@@ -110,7 +110,7 @@ export class Origin {
       stats.promptSent()
       const stop = request.sampling.stop ?? []
       const { logprobs } = request.sampling
-      const events = answer(session, tokenizer, {
+      const events = answer(session, speech, {
         ...{ prompt, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens },
         context: manifest.context
       })
