@@ -89,6 +89,14 @@ export interface EngineStepResult {
   /** Milliseconds from arrival in the engine's process to the start of the decode, and in the decode. */
   queued: number
   computed: number
+  /** Of the whole decode; one of its steps has it. */
+  decode?: DecodeSize
+}
+
+/** What is computed together. */
+export interface DecodeSize {
+  steps: number
+  rows: number
 }
 
 export type EngineState = 'stopped' | 'starting' | 'ready' | 'restarting'
@@ -155,6 +163,10 @@ export interface ToolCall {
  *
  * - `hermes` `<tool_call>{"name", "arguments"}</tool_call>`, any number, also after text (Hermes, Qwen)
  * - `llama3` `{"name", "parameters"}` and nothing else (Llama 3.1 and later)
+ * - `mistral` `[TOOL_CALLS][{"name", "arguments"}, …]` (Mistral from 7B v0.3 to Small 3.1, Nemo)
+ * - `mistral-args` `[TOOL_CALLS]name[ARGS]{…}`, any number (Mistral Small 3.2, Magistral, Devstral, Ministral 3)
+ * - `qwen3-coder` `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, any number, also
+ *   after text (Qwen3-Coder)
  */
 export type ToolFormat = 'hermes' | 'llama3' | 'mistral' | 'mistral-args' | 'qwen3-coder'
 
@@ -163,12 +175,10 @@ export interface Tokenizer {
   readonly vocabulary: number
   /** False where the model has no chat template and prompts are continued as plain text. */
   readonly hasChatTemplate: boolean
- * - `mistral` `[TOOL_CALLS][{"name", "arguments"}, …]` (Mistral from 7B v0.3 to Small 3.1, Nemo)
- * - `mistral-args` `[TOOL_CALLS]name[ARGS]{…}`, any number (Mistral Small 3.2, Magistral, Devstral, Ministral 3)
- * - `qwen3-coder` `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, any number, also
- *   after text (Qwen3-Coder)
   /** Undefined where the chat template has no tools, or asks for them in a way that is not known here. */
   readonly toolFormat: ToolFormat | undefined
+  /** Control tokens that mark calls of tools, with their names: `bytesOf` has nothing for them. */
+  readonly toolMarks: ReadonlyMap<number, string>
   /** Token ids of `text`. `special`: names of special tokens in the text count as those tokens. */
   tokenize(text: string, options: { addSpecial: boolean; special: boolean; signal?: AbortSignal }): Promise<Uint32Array>
   /** The bytes that a token stands for; empty for control tokens. Bytes of several tokens may make one character. */
@@ -177,8 +187,6 @@ export interface Tokenizer {
   /** The prompt text for these messages, ending where the assistant's answer begins. */
   renderChat(messages: ChatMessage[], options?: { tools?: Tool[]; signal?: AbortSignal }): Promise<string>
   /** @throws EngineError `BAD_SCHEMA`, `QUEUE_FULL` */
-  /** Control tokens that mark calls of tools, with their names: `bytesOf` has nothing for them. */
-  readonly toolMarks: ReadonlyMap<number, string>
   constrain(form: TextForm, options?: { signal?: AbortSignal }): Promise<Constraint>
   /** Its process is gone: of no use any more. */
   readonly isLost: boolean
