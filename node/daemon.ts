@@ -208,7 +208,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     }
   )
   const { directory } = swarm
-  const metrics = new NodeMetrics({ directory, now })
+  const metrics = new NodeMetrics({ directory, network: () => swarm.counts.read(), now })
 
   const shards = new ShardRegistry(
     { engine, waiting: trust.waiting, onStep: metrics.step, now },

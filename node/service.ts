@@ -141,9 +141,9 @@ export class NodeService implements ControlService {
   }
 
   async models({ signal }: ControlOptions = {}): Promise<ModelView[]> {
-    const { directory } = this.#parts.swarm
-    await directory.refresh(signal === undefined ? {} : { signal })
-    return modelViews(directory.nodes())
+    const { store, swarm } = this.#parts
+    await swarm.directory.refresh(signal === undefined ? {} : { signal })
+    return modelViews(swarm.directory.nodes(), new Map(store.list().map(({ id, manifest }) => [id, manifest])))
   }
 
   /** Ends with `shared` once this node serves layers of the model, or has found that it cannot. */

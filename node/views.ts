@@ -1,5 +1,7 @@
 /** What the control interface shows, read from the node's parts. Pure. */
 import type { ModelView, PeerShardView, PeerView, ShardView } from './control/contract.js'
+import { modelBytes } from './models/sizes.js'
+import type { Manifest } from './models/types.js'
 import { offeredModels } from './pipeline/catalogue.js'
 import type { ServedShard } from './pipeline/served-shard.js'
 import type { NodeView, ServedShard as RecordedShard } from './swarm/types.js'
@@ -48,11 +50,19 @@ function peerShardView(model: string, shard: RecordedShard): PeerShardView {
   return { model, start, end, secondsPerLayer, freeSessions, freeContext, queue }
 }
 
-export function modelViews(nodes: readonly NodeView[]): ModelView[] {
-  return offeredModels(nodes).map(({ name, manifest, architecture, layers, cuts, missing, holders }) => ({
-    ...{ name, manifest, architecture, layers, cuts },
-    ...{ complete: missing.length === 0, missing, holders }
-  }))
+/** @param manifests those that are here, by their hash: nodes tell others only a part of them */
+export function modelViews(
+  nodes: readonly NodeView[],
+  manifests: ReadonlyMap<string, Manifest> = new Map()
+): ModelView[] {
+  return offeredModels(nodes).map(({ name, manifest, architecture, layers, cuts, missing, holders }) => {
+    const known = manifests.get(manifest)
+    return {
+      ...{ name, manifest, architecture, layers, cuts },
+      ...{ complete: missing.length === 0, missing, holders },
+      ...(known && { bytes: modelBytes(known), context: known.context })
+    }
+  })
 }
 
 /** @param names of models by manifest hash */

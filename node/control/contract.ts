@@ -103,6 +103,10 @@ export interface ModelView {
   /** Layers that nobody serves. */
   missing: { start: number; end: number }[]
   holders: { peer: string; name: string; start: number; end: number; serving: boolean }[]
+  /** Of all weights; absent where this node does not have the model's manifest. */
+  bytes?: number
+  /** Positions that the model was trained for; absent likewise. */
+  context?: number
 }
 
 export interface StopRequest {

@@ -2,7 +2,7 @@ import { asError } from '../../protocol/errors.js'
 import { EngineError } from './errors.js'
 import type { Shard, StepOutput } from './shard.js'
 import { type QueuedStep, StepQueue } from './step-queue.js'
-import type { EngineStep, EngineStepResult } from './types.js'
+import type { DecodeSize, EngineStep, EngineStepResult } from './types.js'
 
 interface Entry {
   shard: Shard
@@ -90,7 +90,10 @@ function decodeTogether(shard: Shard, group: QueuedStep[]): void {
   try {
     const outputs = shard.decode(accepted.map(({ step }) => step))
     const computed = performance.now() - started
-    accepted.forEach((queued, n) => settle(queued, outputs[n], { started, computed }))
+    let decode: DecodeSize | undefined = { steps: accepted.length, rows }
+    for (const [n, queued] of accepted.entries()) {
+      if (settle(queued, outputs[n], { started, computed, decode })) decode = undefined
+    }
   } catch (error) {
     for (const { reject } of accepted) reject(asError(error))
   }
@@ -109,11 +112,16 @@ function accept(shard: Shard, { step, reject }: QueuedStep, rows: number): boole
   }
 }
 
+/** Whether the step has a result. @param decode to be told with it; undefined: another step has told it */
 function settle(
   { arrived, resolve, reject }: QueuedStep,
   output: StepOutput | EngineError | undefined,
-  { started, computed }: { started: number; computed: number }
-): void {
-  if (output === undefined || output instanceof EngineError) reject(output)
-  else resolve({ ...output, queued: started - arrived, computed })
+  { started, computed, decode }: { started: number; computed: number; decode: DecodeSize | undefined }
+): boolean {
+  if (output === undefined || output instanceof EngineError) {
+    reject(output)
+    return false
+  }
+  resolve({ ...output, queued: started - arrived, computed, ...(decode && { decode }) })
+  return true
 }

@@ -1,8 +1,6 @@
 import koffi from 'koffi'
 import { EngineError } from './errors.js'
-import { toGeneratorSchema } from './json-schema.js'
 import type { LlamaFunctions, Pointer } from './llama.js'
-import type { TextForm } from './types.js'
 
 /** `llama_token_data`: id, logit, probability; 4 bytes each. */
 const CANDIDATE_WORDS = 3
@@ -16,6 +14,7 @@ const ARRAY_BYTES = 32
 export class Grammar {
   readonly #llama: LlamaFunctions
   readonly #sampler: Pointer
+  #isBegun = false
 
   private constructor(llama: LlamaFunctions, sampler: Pointer) {
     this.#llama = llama
@@ -51,39 +50,16 @@ export class Grammar {
 
   /** @param token one of those that were allowed: llama.cpp aborts on any other */
   accept(token: number): void {
+    this.#isBegun = true
     this.#llama.acceptToken(this.#sampler, token)
+  }
+
+  /** Something has been accepted. */
+  get isBegun(): boolean {
+    return this.#isBegun
   }
 
   close(): void {
     this.#llama.freeSampler(this.#sampler)
   }
-}
-
-/** The generator ends each text with four new lines for a purpose of its own: a text that is whole ends at once. */
-const GENERATOR_END = / "(?:\\n){4}" \[\\n\]\*$/m
-
-/** The generator's first rule, and how it is called within a larger text. */
-const GENERATOR_ROOT = /^root ::= /m
-const JSON_RULE = 'json'
-
-/**
- * GBNF for texts of this form. Loads node-llama-cpp at the first call: a second, and 40 MiB.
- * @throws EngineError `BAD_SCHEMA`
- */
-export async function grammarOf({ schema, before = '', after = '' }: TextForm): Promise<string> {
-  const translated = toGeneratorSchema(schema)
-  const { getLlama, LlamaLogLevel } = await import('node-llama-cpp')
-  const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, logLevel: LlamaLogLevel.disabled })
-  // Its types know schemas that are written down, not those that come with a request.
-  const { grammar } = await llama.createGrammarForJsonSchema(translated as { type: 'object' })
-  if (!GENERATOR_END.test(grammar) || !GENERATOR_ROOT.test(grammar)) {
-    throw new EngineError('BAD_SCHEMA', 'node-llama-cpp made another grammar than expected')
-  }
-  const json = grammar.replace(GENERATOR_END, '').replace(GENERATOR_ROOT, `${JSON_RULE} ::= `)
-  return `root ::= ${literal(before)} ${JSON_RULE} ${literal(after)}\n${json}`
-}
-
-/** A text in GBNF, which has C's escapes. */
-function literal(text: string): string {
-  return JSON.stringify(text)
 }

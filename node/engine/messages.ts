@@ -50,6 +50,7 @@ export interface VocabularyTable {
   endOfGeneration: Uint32Array
   hasChatTemplate: boolean
   toolFormat: ToolFormat | undefined
+  toolMarks: ReadonlyMap<number, string>
 }
 
 export interface TokenizerCalls {

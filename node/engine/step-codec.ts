@@ -10,6 +10,7 @@ import type { EngineStep, EngineStepResult, RowCandidates } from './types.js'
 
 const DTYPES: readonly Dtype[] = ['f32', 'f16']
 const HEAD = 12
+const RESULT_HEAD = 6
 const ROW_HEAD = 2
 const NONE = -1
 
@@ -64,12 +65,18 @@ export const STEP: Codec<EngineStep> = {
 }
 
 /**
- * `queued, computed, bytes of hidden states, rows of candidates` (float64, -1: no hidden states), for each row `candidates,
- * log-sum-exp` (float64, NaN: none), for each row the ids (uint32) and logits (float32), the hidden states.
+ * `queued, computed, bytes of hidden states, rows of candidates, of the decode: steps, rows` (float64, -1: none), for each
+ * row `candidates, log-sum-exp` (float64, NaN: none), for each row the ids (uint32) and logits (float32), the hidden states.
  */
 export const STEP_RESULT: Codec<EngineStepResult> = {
-  encode: ({ hidden, candidates, queued, computed }) => {
-    const head = Float64Array.of(queued, computed, hidden?.byteLength ?? NONE, candidates.length)
+  encode: ({ hidden, candidates, queued, computed, decode }) => {
+    const head = new Float64Array(RESULT_HEAD)
+    head[0] = queued
+    head[1] = computed
+    head[2] = hidden?.byteLength ?? NONE
+    head[3] = candidates.length
+    head[4] = decode?.steps ?? NONE
+    head[5] = decode?.rows ?? NONE
     const parts = [bytesOf(head)]
     for (const { ids, logSumExp } of candidates) parts.push(bytesOf(Float64Array.of(ids.length, logSumExp ?? NaN)))
     for (const { ids, logits } of candidates) parts.push(bytesOf(ids), bytesOf(logits))
@@ -81,16 +88,18 @@ export const STEP_RESULT: Codec<EngineStepResult> = {
     const number = (at: number): number => numbers[at] ?? NaN
     const numbers = new Float64Array(source.buffer, source.byteOffset, source.byteLength >> 3)
     const rows = number(3)
-    let at = 8 * (4 + ROW_HEAD * rows)
+    let at = 8 * (RESULT_HEAD + ROW_HEAD * rows)
     const candidates = Array.from({ length: rows }, (_, row): RowCandidates => {
-      const [length, logSumExp] = [number(4 + ROW_HEAD * row), number(5 + ROW_HEAD * row)]
+      const [length, logSumExp] = [number(RESULT_HEAD + ROW_HEAD * row), number(RESULT_HEAD + 1 + ROW_HEAD * row)]
       const ids = new Uint32Array(source.buffer, source.byteOffset + at, length)
       const logits = new Float32Array(source.buffer, ids.byteOffset + ids.byteLength, length)
       at += ids.byteLength + logits.byteLength
       return { ids, logits, logSumExp: Number.isNaN(logSumExp) ? undefined : logSumExp }
     })
     const hidden = number(2) === NONE ? undefined : source.subarray(at, at + number(2))
-    return { hidden, candidates, queued: number(0), computed: number(1) }
+    const result: EngineStepResult = { hidden, candidates, queued: number(0), computed: number(1) }
+    if (number(4) !== NONE) result.decode = { steps: number(4), rows: number(5) }
+    return result
   }
 }
 

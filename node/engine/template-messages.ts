@@ -1,14 +1,20 @@
-/** Chat messages as chat templates expect them, and what templates say of tools: the conventions of Hugging Face's templates. */
+/** Chat messages as chat templates expect them: the conventions of Hugging Face's templates. */
+import { createHash } from 'node:crypto'
 import type { ChatMessage, ToolCall, ToolFormat } from './types.js'
 
-/** With arguments as a value, since templates write them as JSON themselves. */
-export function templateMessage(message: ChatMessage): object {
+/** Arguments are a value, since templates write them as JSON themselves. */
+export function templateMessage(message: ChatMessage, format?: ToolFormat): object {
   switch (message.role) {
     case 'tool':
-      return { role: 'tool', content: message.content, tool_call_id: message.toolCall }
+      return {
+        role: 'tool',
+        content: resultFor(message.content, format),
+        tool_call_id: idFor(message.toolCall, format)
+      }
     case 'assistant': {
       const { role, content, toolCalls = [] } = message
-      return toolCalls.length === 0 ? { role, content } : { role, content, tool_calls: toolCalls.map(templateCall) }
+      if (toolCalls.length === 0) return { role, content }
+      return { role, content, tool_calls: toolCalls.map(call => templateCall(call, format)) }
     }
     case 'system':
     case 'user':
@@ -16,25 +22,46 @@ export function templateMessage(message: ChatMessage): object {
   }
 }
 
-function templateCall({ id, name, arguments: json }: ToolCall): object {
-  return { id, type: 'function', function: { name, arguments: valueOf(json) } }
+function templateCall({ id, name, arguments: json }: ToolCall, format: ToolFormat | undefined): object {
+  const value = valueOf(json)
+  return {
+    ...{ id: idFor(id, format), type: 'function' },
+    function: { name, arguments: format === 'qwen3-coder' ? taggable(value) : value }
+  }
+}
+
+/** The only ids that Mistral's templates take. */
+const MISTRAL_ID = /^[a-zA-Z0-9]{9}$/
+
+/** A call and its result keep the same one. */
+function idFor(id: string, format: ToolFormat | undefined): string {
+  const isMistral = format === 'mistral' || format === 'mistral-args'
+  if (!isMistral || MISTRAL_ID.test(id)) return id
+  return createHash('sha256').update(id).digest('hex').slice(0, 9)
+}
+
+/** Mistral's older templates put the result into an object as it is, and the models have seen JSON there. */
+function resultFor(content: string, format: ToolFormat | undefined): string {
+  return format === 'mistral' && parsed(content) === undefined ? JSON.stringify(content) : content
+}
+
+/** Each argument has tags of its own there: what is no object has none, and templates have no text for null. */
+function taggable(value: unknown): object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {}
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, one ?? 'null']))
 }
 
 /** A model may have written something else. */
 function valueOf(json: string): unknown {
-  try {
-    return JSON.parse(json)
-  } catch {
-    return json
-  }
+  const value = parsed(json)
+  return value === undefined ? json : value
 }
 
-/** Other models write calls inside these tags in a way of their own. */
-const NOT_JSON = ['<function=', '<arg_key>', '<parameter=']
-
-/** Undefined where the template has no tools, or asks for them in a way that is not known here. */
-export function toolFormatOf(template: string | undefined): ToolFormat | undefined {
-  if (template === undefined || !/\btools\b/.test(template)) return undefined
-  if (template.includes('<tool_call>')) return NOT_JSON.some(tag => template.includes(tag)) ? undefined : 'hermes'
-  return template.includes('ipython') && template.includes('"parameters"') ? 'llama3' : undefined
+/** Undefined where it is no JSON. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json) as unknown
+  } catch {
+    return undefined
+  }
 }

@@ -4,9 +4,11 @@ import { Template } from '@huggingface/jinja'
 import { asError } from '../../protocol/errors.js'
 import { CallServer } from './child-server.js'
 import { EngineError } from './errors.js'
-import { type Grammar, grammarOf } from './grammar.js'
+import { grammarOf } from './form-grammar.js'
+import type { Grammar } from './grammar.js'
 import { TOKENIZER_CODECS, type TokenizerCalls } from './messages.js'
 import { templateMessage } from './template-messages.js'
+import { toolFormatOf } from './tool-formats.js'
 import type { ChatMessage, TextForm, Tool } from './types.js'
 import { Vocabulary } from './vocabulary.js'
 
@@ -18,6 +20,8 @@ const MAX_GRAMMARS = 32
 
 let opened: Vocabulary | undefined
 let template: Template | undefined
+/** Control tokens that mark calls of tools. */
+let toolMarks = new Uint32Array()
 
 function vocabulary(): Vocabulary {
   if (opened === undefined) throw new EngineError('TOKENIZER_LOST', 'no vocabulary has been opened')
@@ -27,8 +31,9 @@ function vocabulary(): Vocabulary {
 function render(messages: ChatMessage[], tools: Tool[] | undefined): string {
   const { template: source, beginText, endText } = vocabulary()
   if (source === undefined) throw new EngineError('NO_TEMPLATE', 'the model has no chat template: send plain text')
+  const format = toolFormatOf(source)
   const prompt = runTemplate(source, {
-    messages: messages.map(templateMessage),
+    messages: messages.map(message => templateMessage(message, format)),
     ...(tools !== undefined && { tools: tools.map(tool => ({ type: 'function', function: tool })) }),
     add_generation_prompt: true,
     bos_token: beginText,
@@ -70,6 +75,11 @@ function allow({ constraint, accepted, candidates }: TokenizerCalls['allow']['re
   const grammar = constraints.get(constraint)
   if (grammar === undefined) throw new EngineError('RELEASED', 'this answer is over')
   if (accepted !== undefined) grammar.accept(accepted)
+  if (!grammar.isBegun && toolMarks.length > 0) {
+    const marks = grammar.allowed(toolMarks)
+    // The grammar would have the mark's name in letters too, and no model has seen it so.
+    if (marks.length > 0) return marks.filter(token => candidates?.includes(token) ?? true)
+  }
   return grammar.allowed(candidates ?? Uint32Array.from({ length: vocabulary().size }, (_, token) => token))
 }
 
@@ -82,7 +92,9 @@ function release(constraint: number): null {
 new CallServer(TOKENIZER_CODECS).serve({
   open: ({ file }) => {
     opened = Vocabulary.open(file)
-    return opened.table()
+    const table = opened.table()
+    toolMarks = Uint32Array.from(table.toolMarks.keys())
+    return table
   },
   tokenize: ({ text, ...options }) => vocabulary().tokenize(text, options),
   render: ({ messages, tools }) => render(messages, tools),

@@ -58,6 +58,7 @@ class ChildTokenizer implements Tokenizer {
   readonly vocabulary: number
   readonly hasChatTemplate: boolean
   readonly toolFormat: ToolFormat | undefined
+  readonly toolMarks: ReadonlyMap<number, string>
   readonly #client: ChildClient<TokenizerCalls>
   readonly #table: VocabularyTable
   readonly #endOfGeneration: ReadonlySet<number>
@@ -67,6 +68,7 @@ class ChildTokenizer implements Tokenizer {
     this.vocabulary = table.offsets.length - 1
     this.hasChatTemplate = table.hasChatTemplate
     this.toolFormat = table.toolFormat
+    this.toolMarks = table.toolMarks
     this.#client = client
     this.#table = table
     this.#endOfGeneration = new Set(table.endOfGeneration)

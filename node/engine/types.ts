@@ -89,6 +89,14 @@ export interface EngineStepResult {
   /** Milliseconds from arrival in the engine's process to the start of the decode, and in the decode. */
   queued: number
   computed: number
+  /** Of the whole decode; one of its steps has it. */
+  decode?: DecodeSize
+}
+
+/** What is computed together. */
+export interface DecodeSize {
+  steps: number
+  rows: number
 }
 
 export type EngineState = 'stopped' | 'starting' | 'ready' | 'restarting'
@@ -155,8 +163,12 @@ export interface ToolCall {
  *
  * - `hermes` `<tool_call>{"name", "arguments"}</tool_call>`, any number, also after text (Hermes, Qwen)
  * - `llama3` `{"name", "parameters"}` and nothing else (Llama 3.1 and later)
+ * - `mistral` `[TOOL_CALLS][{"name", "arguments"}, …]` (Mistral from 7B v0.3 to Small 3.1, Nemo)
+ * - `mistral-args` `[TOOL_CALLS]name[ARGS]{…}`, any number (Mistral Small 3.2, Magistral, Devstral, Ministral 3)
+ * - `qwen3-coder` `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, any number, also
+ *   after text (Qwen3-Coder)
  */
-export type ToolFormat = 'hermes' | 'llama3'
+export type ToolFormat = 'hermes' | 'llama3' | 'mistral' | 'mistral-args' | 'qwen3-coder'
 
 /** A model's vocabulary, from its header file; lives in a child process of its own, since a stranger may have written it. */
 export interface Tokenizer {
@@ -165,6 +177,8 @@ export interface Tokenizer {
   readonly hasChatTemplate: boolean
   /** Undefined where the chat template has no tools, or asks for them in a way that is not known here. */
   readonly toolFormat: ToolFormat | undefined
+  /** Control tokens that mark calls of tools, with their names: `bytesOf` has nothing for them. */
+  readonly toolMarks: ReadonlyMap<number, string>
   /** Token ids of `text`. `special`: names of special tokens in the text count as those tokens. */
   tokenize(text: string, options: { addSpecial: boolean; special: boolean; signal?: AbortSignal }): Promise<Uint32Array>
   /** The bytes that a token stands for; empty for control tokens. Bytes of several tokens may make one character. */
@@ -179,12 +193,22 @@ export interface Tokenizer {
   close(): Promise<void>
 }
 
-/** A text that is JSON by this schema, between two texts. */
+/** A text that is one of these, each of its parts in turn. */
 export interface TextForm {
-  schema: unknown
-  before?: string
-  after?: string
+  oneOf: readonly (readonly TextPart[])[]
 }
+
+export type TextPart =
+  /** This text. */
+  | string
+  /** One of these texts. */
+  | { words: readonly string[] }
+  /** JSON by this schema. */
+  | { schema: unknown }
+  /** Anything up to this ending, and that, which is ASCII. */
+  | { until: string }
+  /** These parts, or nothing. */
+  | { optional: readonly TextPart[] }
 
 /** A text under way that must have a form. */
 export interface Constraint {

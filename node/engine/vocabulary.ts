@@ -2,7 +2,7 @@ import { EngineError } from './errors.js'
 import { Grammar } from './grammar.js'
 import { type LlamaFunctions, openVocabularyFunctions, type Pointer } from './llama.js'
 import type { VocabularyTable } from './messages.js'
-import { toolFormatOf } from './template-messages.js'
+import { TOOL_MARKS, toolFormatOf } from './tool-formats.js'
 
 /** Tokens; the largest known vocabularies have 262 144. */
 const MAX_TOKENS = 2 ** 20
@@ -56,6 +56,9 @@ export class Vocabulary {
     const offsets = new Uint32Array(size + 1)
     const pieces: Uint8Array[] = []
     const endOfGeneration: number[] = []
+    const toolFormat = toolFormatOf(this.template)
+    const marks = toolFormat === undefined ? [] : TOOL_MARKS[toolFormat]
+    const toolMarks = new Map<number, string>()
     let total = 0
     for (let token = 0; token < size; token++) {
       const piece = this.#bytesOf(token)
@@ -65,13 +68,16 @@ export class Vocabulary {
         throw new EngineError('LOAD_FAILED', `the tokens need more than ${MAX_TABLE_BYTES} bytes`)
       offsets[token + 1] = total
       if (this.#llama.isEndOfGeneration(this.#vocabulary, token)) endOfGeneration.push(token)
+      const mark = piece.length === 0 && marks.length > 0 ? this.#textOf(token) : ''
+      if (marks.includes(mark)) toolMarks.set(token, mark)
     }
     return {
       bytes: Buffer.concat(pieces, total),
       offsets,
       endOfGeneration: Uint32Array.from(endOfGeneration),
       hasChatTemplate: this.template !== undefined,
-      toolFormat: toolFormatOf(this.template)
+      toolFormat,
+      toolMarks
     }
   }
 

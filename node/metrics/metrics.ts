@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { StatusView } from '../control/contract.js'
 import type { ControlService } from '../control/service.js'
 import type { ServedStep } from '../pipeline/served-shard.js'
+import type { NetworkReading } from '../swarm/network-counts.js'
 import type { Directory } from '../swarm/types.js'
 import { instruments, type Instruments } from './instruments.js'
 import { MeteredAnswers } from './metered-answers.js'
@@ -14,6 +15,7 @@ const EVENT_LOOP_LOOK_MS = 20
 
 export interface NodeMetricsParts {
   directory: Pick<Directory, 'nodes'>
+  network: () => NetworkReading
   /** Milliseconds, monotonic. */
   now: () => number
 }
@@ -60,13 +62,16 @@ export class NodeMetrics {
   }
 
   /** A step on this node's layers. */
-  readonly step = ({ rows, queued, computed, own }: ServedStep): void => {
+  readonly step = ({ rows, queued, computed, decode, own }: ServedStep): void => {
     this.#positions += rows
-    const { stepCompute, stepQueue, stepRows } = this.#instruments
+    const { stepCompute, stepQueue, stepRows, decodeSteps, decodeRows } = this.#instruments
     const labels = { origin: own ? 'self' : 'peer' }
     stepCompute.observe(labels, computed / 1_000)
     stepQueue.observe(labels, queued / 1_000)
     stepRows.observe(labels, rows)
+    if (decode === undefined) return
+    decodeSteps.observe(decode.steps)
+    decodeRows.observe(decode.rows)
   }
 
   /**
@@ -95,7 +100,8 @@ export class NodeMetrics {
       collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_LOOK_MS })
     }
     const running = this.#metered.reduce((sum, metered) => sum + metered.running, 0)
-    const sources = { status, nodes: this.#parts.directory.nodes(), traffic: this.traffic }
+    const { directory, network } = this.#parts
+    const sources = { status, nodes: directory.nodes(), network: network(), traffic: this.traffic }
     read(this.#instruments, this.#names, { ...sources, answers: { running, waiting: this.#waiting() } })
     return this.#registry.metrics()
   }

@@ -23,6 +23,8 @@ const WAIT_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
 const REQUEST_SECONDS = [0.005, 0.025, 0.1, 0.25, 1, 2.5, 10, 30, 60, 300, 1800]
 /** Rows of a step: 1 is a token of an answer, more are a prompt or a replay. */
 const STEP_ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+/** Steps of a decode: at most one of each session. */
+const DECODE_STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64]
 
 export const METRICS = {
   info: {
@@ -91,6 +93,16 @@ export const METRICS = {
     help: 'Of each step: 1 for a token of an answer, more for prompts and replays.',
     buckets: STEP_ROWS
   },
+  decodeSteps: {
+    ...{ name: 'flambeau_decode_steps', type: 'histogram', unit: 'steps', labels: [] },
+    help: 'Of each decode of llama.cpp: how many steps, of a session each, are computed together.',
+    buckets: DECODE_STEPS
+  },
+  decodeRows: {
+    ...{ name: 'flambeau_decode_rows', type: 'histogram', unit: 'positions', labels: [] },
+    help: 'Of each decode: the positions of these steps together.',
+    buckets: STEP_ROWS
+  },
   positions: {
     ...{ name: 'flambeau_kv_positions', type: 'gauge', unit: 'positions', labels: ['model', 'layers'] },
     help: 'Positions of KV cache that a shard has, for all its sessions.'
@@ -131,6 +143,22 @@ export const METRICS = {
   peers: {
     ...{ name: 'flambeau_peers', type: 'gauge', unit: 'peers', labels: ['path'] },
     help: 'Other nodes of the swarm that this one knows: direct, relayed or unconnected.'
+  },
+  connections: {
+    ...{ name: 'flambeau_connections', type: 'gauge', unit: 'connections', labels: ['direction', 'path'] },
+    help: 'Connections of libp2p now, also with peers that have not said hello: inbound or outbound, direct or relayed.'
+  },
+  connectionsOpened: {
+    ...{ name: 'flambeau_connections_opened_total', type: 'counter', unit: 'connections', labels: ['direction'] },
+    help: 'Connections that have been made: inbound or outbound.'
+  },
+  streams: {
+    ...{ name: 'flambeau_streams', type: 'gauge', unit: 'streams', labels: ['protocol', 'direction'] },
+    help: 'Streams on these connections now, by protocol; other: one that is unknown or not yet agreed on.'
+  },
+  dials: {
+    ...{ name: 'flambeau_dials', type: 'gauge', unit: 'dials', labels: ['state'] },
+    help: 'Peers that are being dialled (active), and that wait until these are done (queued).'
   },
   refusals: {
     ...{ name: 'flambeau_refusals_total', type: 'counter', unit: 'refusals', labels: ['reason'] },

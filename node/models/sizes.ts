@@ -32,6 +32,11 @@ export function rangeBytes(manifest: Manifest, range: LayerRange): number {
   return sum(tensorsOf(manifest, range))
 }
 
+/** Bytes of all weights. */
+export function modelBytes({ tensors }: Pick<Manifest, 'tensors'>): number {
+  return sum(tensors)
+}
+
 /** Bytes of each layer's weights. */
 export function layerBytes({ layers, tensors }: ModelTensors): number[] {
   const bytes = new Array<number>(layers).fill(0)

@@ -98,7 +98,7 @@ export class Origin {
     const model = yield* notices.until(this.#resolve(request, notices, signal))
     const { manifest, headerFile } = await this.#parts.library.header(model.manifest, { signal })
     using prepared = await prepare(this.#parts.tokenizers, { headerFile, request }, signal)
-    const { tokenizer, prompt, constraint } = prepared
+    const { tokenizer, speech, prompt, constraint } = prepared
     const sampling = samplingOptions(request)
     for (const token of sampling.logitBias.keys()) tokenizer.bytesOf(token) // throws where there is no such token
     const room = checkContext(manifest, prompt.length)
@@ -121,7 +121,7 @@ export class Origin {
     stats.promptSent()
     const { logprobs, stop = [] } = request.sampling
     const options = { prompt, cached, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens }
-    const events = answer(session, tokenizer, { ...options, context: manifest.context })
+    const events = answer(session, speech, { ...options, context: manifest.context })
     const tokens = [...prompt]
     const onToken = ({ token, step }: TokenEvent): void => {
       stats.token(step)

@@ -3,7 +3,7 @@ import type { LayerRange } from '../models/types.js'
 import { WaitingBytes } from '../trust/bytes.js'
 import { Pace } from './pace.js'
 import { Room, type Place } from './room.js'
-import type { Engine, EngineStep, EngineStepResult, LoadedShard, Want } from '../engine/types.js'
+import type { DecodeSize, Engine, EngineStep, EngineStepResult, LoadedShard, Want } from '../engine/types.js'
 
 /** Weight of the newest step in the average of how many wait. */
 const NEWEST = 0.1
@@ -37,6 +37,8 @@ export interface ServedStep {
   /** Milliseconds, as `EngineStepResult` has them. */
   queued: number
   computed: number
+  /** Of the decode that it was a part of, where no other step has it. */
+  decode?: DecodeSize
   /** Of this node's owner. */
   own: boolean
 }
@@ -234,8 +236,8 @@ export class ServedShard {
   }
 }
 
-function timesOf({ queued, computed }: EngineStepResult): Pick<ServedStep, 'queued' | 'computed'> {
-  return { queued, computed }
+function timesOf({ queued, computed, decode }: EngineStepResult): Pick<ServedStep, 'queued' | 'computed' | 'decode'> {
+  return { queued, computed, ...(decode && { decode }) }
 }
 
 /** What a step weighs while it waits. */

@@ -2,7 +2,7 @@ import type { GenerateEvent } from '../control/contract.js'
 import type { AnswerEvent } from './answer.js'
 import type { Notices } from './notices.js'
 import type { Prepared } from './prepared.js'
-import type { CallPiece, CallStream } from './tool-calls.js'
+import type { CallPiece, CallStream } from './tools/call-stream.js'
 import { Unsent } from './unsent.js'
 
 type Told = Extract<GenerateEvent, { event: 'text' | 'tool-call' }>

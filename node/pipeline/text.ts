@@ -1,4 +1,5 @@
 /** From tokens to text: UTF-8 characters spread over several tokens, and stop strings spread over several pieces. */
+import { overlap } from '../overlap.js'
 
 export interface TextPiece {
   text: string
@@ -44,12 +45,7 @@ export class TextStream {
 
   /** Where the longest ending that begins a stop string starts. */
   #possibleStop(): number {
-    const starts = this.#stops.map(stop => {
-      for (let length = Math.min(stop.length - 1, this.#held.length); length > 0; length--) {
-        if (this.#held.endsWith(stop.slice(0, length))) return this.#held.length - length
-      }
-      return this.#held.length
-    })
+    const starts = this.#stops.map(stop => this.#held.length - overlap(this.#held, stop))
     return Math.min(this.#held.length, ...starts)
   }
 }

@@ -19,6 +19,7 @@ import { createSwarmLibp2p, type SwarmLibp2p } from './libp2p.js'
 import { Links } from './links.js'
 import { checkPorts } from './listen.js'
 import { membersOnly, type MemberHandler } from './members-only.js'
+import { NetworkCounts } from './network-counts.js'
 import { PeerDatastore } from './peer-datastore.js'
 import { Periodic } from './periodic.js'
 import { Publisher } from './publisher.js'
@@ -67,6 +68,7 @@ export class SwarmNode implements Swarm {
   readonly peer: string
   readonly directory: SwarmDirectory
   readonly clocks: Clocks
+  readonly counts = new NetworkCounts(() => this.#network?.libp2p)
   readonly #identity: Identity
   readonly #logger: LogSink
   readonly #now: () => number
@@ -254,6 +256,7 @@ export class SwarmNode implements Swarm {
     for (const protocol of this.#handlers.keys()) await this.#register(network, protocol)
     this.#trust.addEventListener('ban', this.#onBan)
     libp2p.addEventListener('self:peer:update', this.#onAddresses)
+    libp2p.addEventListener('connection:open', this.counts.onOpen)
     libp2p.addEventListener('connection:open', this.#onConnection)
     libp2p.addEventListener('connection:close', this.#onConnection)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)

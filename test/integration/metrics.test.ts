@@ -102,6 +102,11 @@ describe('the metrics of a mesh', () => {
     expect(valueOf(first, 'flambeau_step_rows_sum', { origin: 'self' })).toBe(rows)
     expect(valueOf(second, 'flambeau_step_rows_sum', { origin: 'peer' })).toBe(rows)
     expect(valueOf(second, 'flambeau_step_compute_seconds_sum', { origin: 'peer' })).toBeGreaterThan(0)
+    // Each decode is counted once, and no decode that measures the layers.
+    expect(valueOf(first, 'flambeau_decode_rows_sum')).toBe(rows)
+    expect(valueOf(first, 'flambeau_decode_steps_sum')).toBe(
+      valueOf(first, 'flambeau_step_rows_count', { origin: 'self' })
+    )
     expect(valueOf(second, 'flambeau_answers_total', { ...TINY, outcome: 'ok' })).toBeUndefined()
   })
 
@@ -124,6 +129,11 @@ describe('the metrics of a mesh', () => {
       { name: 'flambeau_answers_total', labels: { ...TINY, outcome: 'ok' }, value: before + CROWD }
     ])
     expect(await value(0, 'flambeau_answers_waiting')).toBe(0)
+    // What waits at the same time is computed together.
+    const after = await scrape(1)
+    const of = (name: string): number => valueOf(after, name) ?? NaN
+    expect(of('flambeau_decode_steps_sum')).toBe(valueOf(after, 'flambeau_step_rows_count', { origin: 'peer' }))
+    expect(of('flambeau_decode_steps_count')).toBeLessThan(of('flambeau_decode_steps_sum'))
     const route = '/v1/chat/completions'
     expect(await value(0, 'flambeau_http_requests_total', { route, status: '200' })).toBe(CROWD + 2)
   })
@@ -144,6 +154,8 @@ describe('the metrics of a mesh', () => {
     const [first, second] = [await scrape(0), await scrape(1)]
     expect(valueOf(first, 'flambeau_answers_running')).toBe(1)
     expect([first, second].map(families => valueOf(families, 'flambeau_sessions'))).toEqual([1, 1])
+    expect(valueOf(first, 'flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBe(1)
+    expect(valueOf(second, 'flambeau_streams', { protocol: 'stage', direction: 'inbound' })).toBe(1)
     const shard = { ...TINY, layers: '4-8' }
     expect(valueOf(second, 'flambeau_kv_positions_used', shard)).toBeGreaterThanOrEqual(2_000)
     abort.abort()

@@ -1,5 +1,6 @@
 import { type ChatResponse, type GenerateResponse, Ollama } from 'ollama'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readGguf } from '../../node/models/gguf.js'
 import { VERSION } from '../../node/version.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
 import { temporaryFolder } from '../support/temporary.js'
@@ -17,6 +18,7 @@ interface Flambeau {
 
 const opened: AsyncDisposable[] = []
 let mesh: Mesh
+let file: string
 let url: string
 let ollama: Ollama
 /** What the node answers to its owner. */
@@ -25,7 +27,8 @@ let expected: string
 beforeAll(async () => {
   const folder = await temporaryFolder()
   opened.push({ [Symbol.asyncDispose]: () => folder.remove() })
-  const { file } = await writeTinyModel(folder.file('tiny.gguf'), { architecture: 'qwen3', context: CONTEXT })
+  file = folder.file('tiny.gguf')
+  await writeTinyModel(file, { architecture: 'qwen3', context: CONTEXT })
   mesh = await startMesh({
     nodes: [{ layers: '0-4', args: GATEWAY }, { layers: '4-8' }],
     models: [{ file, name: 'tiny' }],
@@ -55,6 +58,17 @@ describe("Ollama's client", () => {
       ...{ capabilities: ['completion'], model_info: { 'general.architecture': 'qwen3' } }
     })
     expect(await ollama.version()).toEqual({ version: VERSION })
+  })
+
+  it('has the size and the context of a model that its node holds, and sees it running', async () => {
+    const bytes = (await readGguf(file)).tensors.reduce((sum, { size }) => sum + size, 0)
+    expect((await ollama.list()).models).toMatchObject([{ name: 'tiny:latest', size: bytes }])
+    const { models } = await ollama.ps()
+    expect(models).toMatchObject([{ name: 'tiny:latest', size: bytes, context_length: CONTEXT }])
+    expect(models[0]).not.toHaveProperty('expires_at')
+    expect((await ollama.show({ model: 'tiny' })).model_info).toMatchObject({
+      ...{ 'qwen3.block_count': 8, 'qwen3.context_length': CONTEXT }
+    })
   })
 
   it('has the answer that the command line has, with what it took and its route', async () => {

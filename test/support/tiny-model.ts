@@ -29,6 +29,8 @@ export interface TinyModelOptions {
   tokenizer?: 'bytes' | 'none'
   /** Of the tokenizer, in Jinja; none by default: prompts are continued as they are. */
   chatTemplate?: string
+  /** Names of control tokens, at the end of that tokenizer's vocabulary; none by default. */
+  controls?: readonly string[]
   /** Positions that the model says it was trained for; 512 by default. */
   context?: number
 }
@@ -73,7 +75,7 @@ export function tinyModelBytes(options: TinyModelOptions): Buffer {
   const { chatTemplate: value } = options
   const metadata = new Map([
     ...modelMetadata(shape),
-    ...tokenizerOf(shape, options.tokenizer ?? 'bytes'),
+    ...tokenizerOf(shape, options),
     ...(value === undefined ? [] : [['tokenizer.chat_template', { type: 'string', value }] as const])
   ])
   return ggufBytes(metadata, modelTensors(shape, gaussian(options.seed ?? 1)))
@@ -152,13 +154,20 @@ function particularMetadata({ architecture, layers, feedForward }: Shape): [stri
   }
 }
 
-function tokenizerOf({ vocabulary }: Shape, kind: 'bytes' | 'none'): [string, GgufValue][] {
-  return kind === 'none' ? [['tokenizer.ggml.model', { type: 'string', value: 'no_vocab' }]] : byteTokenizer(vocabulary)
+function tokenizerOf({ vocabulary }: Shape, { tokenizer, controls }: TinyModelOptions): [string, GgufValue][] {
+  return tokenizer === 'none'
+    ? [['tokenizer.ggml.model', { type: 'string', value: 'no_vocab' }]]
+    : byteTokenizer(vocabulary, controls)
 }
 
 /** The metadata of a SentencePiece tokenizer in which every token has a text. */
-export function byteTokenizer(vocabulary: number): [string, GgufValue][] {
-  const { tokens, scores, types } = byteTokens(vocabulary)
+export function byteTokenizer(vocabulary: number, controls: readonly string[] = []): [string, GgufValue][] {
+  const { tokens, scores, types } = byteTokens(vocabulary - controls.length)
+  for (const control of controls) {
+    tokens.push(control)
+    scores.push(0)
+    types.push(3)
+  }
   return [
     ['tokenizer.ggml.model', { type: 'string', value: 'llama' }],
     ['tokenizer.ggml.tokens', { type: 'strings', value: tokens }],

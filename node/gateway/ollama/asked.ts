@@ -1,33 +1,23 @@
 /** From a request in Ollama's form to what the origin is asked. */
 import type { GenerateRequest as Asked, SamplingRequest } from '../../control/contract.js'
-import type { ChatMessage } from '../../engine/types.js'
 import { badRequest } from '../errors.js'
 import { samplingOf } from '../sampling.js'
 import { checkTools, toolsOf } from '../tools.js'
-import type { ChatRequest, GenerateRequest, Message, Options } from './schemas.js'
+import { conversationOf } from './conversation.js'
+import type { ChatRequest, GenerateRequest, Options } from './schemas.js'
 
 /** Undefined where there is nothing to answer: clients load a model like that. @throws GatewayError BAD_REQUEST */
 export function askedForChat({ model, messages = [], options, tools, format }: ChatRequest): Asked | undefined {
   if (messages.length === 0) return undefined
   const asked: Asked = {
     model,
-    messages: messages.map(messageOf),
+    messages: conversationOf(messages),
     sampling: samplingBy(options),
     ...(tools && { tools: toolsOf(tools) }),
     ...formatOf(format)
   }
   checkTools(asked)
   return asked
-}
-
-/** Calls have no ids here; templates that show one get the place of the call. */
-function messageOf({ role, content, tool_calls, tool_name, tool_call_id }: Message): ChatMessage {
-  if (role === 'tool') return { role, content, toolCall: tool_call_id ?? tool_name ?? 'call_0' }
-  if (role !== 'assistant' || tool_calls === undefined) return { role, content }
-  const toolCalls = tool_calls.map(({ id, function: { name, arguments: given } }, place) => ({
-    ...{ id: id ?? `call_${place}`, name, arguments: JSON.stringify(given) }
-  }))
-  return { role, content, toolCalls }
 }
 
 function formatOf(format: ChatRequest['format']): Pick<Asked, 'format'> {

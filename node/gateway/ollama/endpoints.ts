@@ -11,7 +11,7 @@ import type { Running } from '../running.js'
 import { chatForm, loaded, OllamaAnswer, partOf, textForm, type Form } from './answer.js'
 import { askedForChat, askedForText } from './asked.js'
 import { errorBody } from './error-body.js'
-import { listedModel, shownModel } from './models.js'
+import { listedModel, runningModel, shownModel } from './models.js'
 import { RememberedNames, TaggedModels } from './names.js'
 import { chatRequest, generateRequest, showRequest, type ChatRequest } from './schemas.js'
 
@@ -28,6 +28,7 @@ export function addOllama(app: FastifyInstance, parts: EndpointParts): void {
     api.setNotFoundHandler(refusePath)
     api.get('/version', () => ({ version: VERSION }))
     api.get('/tags', async request => of(request).tags())
+    api.get('/ps', async request => of(request).running())
     api.post('/show', async request => of(request).show(request.body))
     api.post('/chat', async (request, reply) => of(request).chat(request.body, reply))
     api.post('/generate', async (request, reply) => of(request).generate(request.body, reply))
@@ -48,6 +49,12 @@ class Endpoints {
 
   async tags(): Promise<object> {
     return { models: (await this.#models.list()).map(listedModel) }
+  }
+
+  /** Those that somebody could be answered by now. */
+  async running(): Promise<object> {
+    const models = await this.#models.list()
+    return { models: models.filter(({ complete }) => complete).map(runningModel) }
   }
 
   /** @throws GatewayError BAD_REQUEST, UNSUPPORTED_FIELD; PipelineError UNKNOWN_MODEL, AMBIGUOUS_MODEL */

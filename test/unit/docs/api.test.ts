@@ -9,6 +9,7 @@ import {
 } from '../../../node/gateway/constants.js'
 import { KINDS } from '../../../node/gateway/errors.js'
 import { MAX_LISTENERS } from '../../../node/gateway/page/constants.js'
+import { listedModel, runningModel, shownModel } from '../../../node/gateway/ollama/models.js'
 import * as ollama from '../../../node/gateway/ollama/schemas.js'
 import { chatRequest, completionRequest } from '../../../node/gateway/openai/schemas.js'
 import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING, PENALTY_WINDOW } from '../../../node/pipeline/sampling.js'
@@ -44,6 +45,19 @@ describe('docs/api.md', () => {
     const [, ...rows] = tableRows(api, section)
     const called = rows.filter(([, what = '']) => what.startsWith('refused')).map(([field = '']) => field.slice(1, -1))
     expect(called.sort()).toEqual([...refused].sort())
+  })
+
+  it('lists what Ollama is told of models', () => {
+    const view = { name: 'toy', manifest: 'ab', architecture: 'llama', layers: 8, cuts: [], complete: true }
+    const model = { ...view, missing: [], holders: [], bytes: 1, context: 1 }
+    const told = { tags: listedModel(model), ps: runningModel(model), show: shownModel(model) }
+    const [, ...rows] = tableRows(api, 'What /api/tags, /api/ps and /api/show tell')
+    for (const [endpoint, fields] of Object.entries(told)) {
+      const listed = rows.filter(([, where = '']) => where.split(', ').includes(endpoint))
+      expect(listed.flatMap(([names = '']) => names.replaceAll('`', '').split(', ')).sort()).toEqual(
+        Object.keys(fields).sort()
+      )
+    }
   })
 
   it("says what there is instead of Ollama's defaults", () => {

@@ -106,6 +106,11 @@ test('sequences in one decode get what each gets alone', async () => {
   )
   // The first goes alone, or all do, when the process is quick to start; most went together.
   expect(new Set(together.map(({ computed }) => computed)).size).toBeLessThan(lengths.length)
+  // Each decode is told once, by one of its steps.
+  const decodes = together.flatMap(({ decode }) => decode ?? [])
+  expect(decodes.reduce((sum, { steps }) => sum + steps, 0)).toBe(lengths.length)
+  expect(decodes.reduce((sum, { rows }) => sum + rows, 0)).toBe(lengths.reduce((sum, length) => sum + length))
+  expect(decodes.length).toBe(new Set(together.map(({ computed }) => computed)).size)
   for (const [n, result] of together.entries()) {
     expect(difference(alone[n] ?? new Float32Array(), logitsOf(result))).toBeLessThan(BATCH_TOLERANCE)
   }

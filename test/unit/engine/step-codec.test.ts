@@ -41,12 +41,15 @@ const candidates = fc
     logSumExp
   }))
 
-const result: fc.Arbitrary<EngineStepResult> = fc.record({
-  hidden: fc.option(fc.uint8Array(), { nil: undefined }),
-  candidates: fc.array(candidates),
-  queued: fc.double({ noNaN: true }),
-  computed: fc.double({ noNaN: true })
-})
+const result: fc.Arbitrary<EngineStepResult> = fc
+  .record({
+    hidden: fc.option(fc.uint8Array(), { nil: undefined }),
+    candidates: fc.array(candidates),
+    queued: fc.double({ noNaN: true }),
+    computed: fc.double({ noNaN: true }),
+    decode: fc.option(fc.record({ steps: fc.nat(), rows: fc.nat() }))
+  })
+  .map(({ decode, ...rest }) => ({ ...rest, ...(decode !== null && { decode }) }))
 
 test('a step comes out as it went in, also what the check will refuse', () => {
   fc.assert(

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../../../node/engine/types.js'
 import { readGguf } from '../../../node/models/gguf.js'
 import { ggufBytes } from '../../support/gguf-writer.js'
 import { type TemporaryFolder, temporaryFolder } from '../../support/temporary.js'
+import { type Header, writeSmallHeader } from './small-header.js'
 import { EMBER_VOCABULARY, ember, rejectionOf, silentLogger, TOKENIZER_CHILD } from './support.js'
 
 const PARTS = { childModule: TOKENIZER_CHILD, logger: silentLogger }
@@ -24,31 +25,8 @@ afterAll(async () => {
   await folder.remove()
 })
 
-type Header = Parameters<typeof ggufBytes>[0]
-
-/** A file with a small vocabulary, no tensors, this chat template and what else is to be different. */
-async function headerWith(name: string, template?: string, change: Header = new Map()): Promise<string> {
-  const letters = Array.from('abcdefghijklmnopqrstuvwxyz')
-  const metadata: Header = new Map([
-    ['general.architecture', { type: 'string', value: 'llama' }],
-    ['llama.block_count', { type: 'u32', value: 1 }],
-    ['llama.context_length', { type: 'u32', value: 64 }],
-    ['llama.embedding_length', { type: 'u32', value: 64 }],
-    ['llama.feed_forward_length', { type: 'u32', value: 64 }],
-    ['llama.attention.head_count', { type: 'u32', value: 1 }],
-    ['llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-5 }],
-    ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
-    ['tokenizer.ggml.pre', { type: 'string', value: 'gpt-2' }],
-    ['tokenizer.ggml.tokens', { type: 'strings', value: ['<|end|>', ...letters, 'ab'] }],
-    ['tokenizer.ggml.token_type', { type: 'i32s', value: [3, ...letters.map(() => 1), 1] }],
-    ['tokenizer.ggml.merges', { type: 'strings', value: ['a b'] }],
-    ['tokenizer.ggml.eos_token_id', { type: 'u32', value: 0 }],
-    ...(template === undefined ? [] : [['tokenizer.chat_template', { type: 'string', value: template }] as const]),
-    ...change
-  ])
-  const file = folder.file(`${name}.gguf`)
-  await writeFile(file, ggufBytes(metadata, []))
-  return file
+async function headerWith(name: string, template?: string, change?: Header): Promise<string> {
+  return writeSmallHeader(folder.file(`${name}.gguf`), template, change)
 }
 
 async function opened(file: string, settings: { renderLimit?: number } = {}): Promise<Tokenizer> {
@@ -176,7 +154,7 @@ test('a file that is no model, or is not there, is an error', async () => {
 
 /** A text that fits the schema, of tokens that `choose` takes among those that may come next; ends at its end. */
 async function written(schema: unknown, choose: (allowed: Uint32Array) => number): Promise<string> {
-  const constraint = await tokenizer.constrain({ schema })
+  const constraint = await tokenizer.constrain({ oneOf: [[{ schema }]] })
   const tokens: number[] = []
   try {
     for (;;) {
@@ -213,7 +191,7 @@ test('lets an answer say only what fits its schema', async () => {
 })
 
 test('says which of a few candidates fit', async () => {
-  const constraint = await tokenizer.constrain({ schema: { const: 'ab' } })
+  const constraint = await tokenizer.constrain({ oneOf: [[{ schema: { const: 'ab' } }]] })
   const [quote = 0] = await tokenizer.tokenize('"', PLAIN)
   const [letter = 0] = await tokenizer.tokenize('z', PLAIN)
   expect([...(await constraint.allowed({ candidates: Uint32Array.of(letter, quote) }))]).toEqual([quote])
@@ -223,36 +201,8 @@ test('says which of a few candidates fit', async () => {
 })
 
 test('refuses schemas that no grammar can be made of', async () => {
-  expect(await rejectionOf(tokenizer.constrain({ schema: { type: 'string', pattern: 'a' } }))).toBe('BAD_SCHEMA')
-  expect(await rejectionOf(tokenizer.constrain({ schema: { $ref: '#/$defs/nowhere' } }))).toBe('BAD_SCHEMA')
-})
-
-test('shows tools and their calls to a chat template, and says how it asks for them', async () => {
-  const template =
-    '{% for tool in tools %}{{ tool.function.name }} {% endfor %}' +
-    '{% for m in messages %}{{ m.role }} {{ m.content }}{% if m.tool_calls %}{% for c in m.tool_calls %}<tool_call>{{ c.function.arguments.city }}{% endfor %}{% endif %}.{% endfor %}'
-  const withTools = await opened(await headerWith('tools', template))
-  expect([withTools.toolFormat, tokenizer.toolFormat]).toEqual(['hermes', undefined])
-  const toolCalls = [{ id: 'c1', name: 'weather', arguments: '{"city":"ulm"}' }]
-  const text = await withTools.renderChat(
-    [
-      { role: 'assistant', content: 'a', toolCalls },
-      { role: 'tool', content: 'b', toolCall: 'c1' }
-    ],
-    { tools: [{ name: 'weather' }] }
-  )
-  expect(text).toBe('weather assistant a<tool_call>ulm.tool b.')
-})
-
-test('lets an answer say JSON between two texts only', async () => {
-  const constraint = await tokenizer.constrain({ schema: { const: 1 }, before: '<"\\n', after: '>' })
-  const said: number[] = []
-  for (;;) {
-    const allowed = await constraint.allowed({ accepted: said.at(-1) })
-    const [first = 0] = allowed
-    if (tokenizer.isEndOfGeneration(first)) break
-    said.push(first)
-  }
-  constraint.close()
-  expect(textOf(Uint32Array.from(said))).toBe('<"\\n1>')
+  const refusal = (schema: unknown): Promise<string | undefined> =>
+    rejectionOf(tokenizer.constrain({ oneOf: [[{ schema }]] }))
+  expect(await refusal({ type: 'string', pattern: 'a' })).toBe('BAD_SCHEMA')
+  expect(await refusal({ $ref: '#/$defs/nowhere' })).toBe('BAD_SCHEMA')
 })

@@ -1,5 +1,6 @@
 import type { StatusView } from '../../../node/control/contract.js'
 import { NodeMetrics } from '../../../node/metrics/metrics.js'
+import { NetworkCounts, type NetworkReading } from '../../../node/swarm/network-counts.js'
 import type { NodeView } from '../../../node/swarm/types.js'
 import { type Family, parseExposition, valueOf } from '../../support/exposition.js'
 import { held, nodeView } from '../pipeline/swarm-views.js'
@@ -24,7 +25,12 @@ export const STATUS: StatusView = {
 export class MetricsBench {
   readonly clock = { now: 0 }
   readonly nodes: NodeView[] = [nodeView('a', [held()])]
-  readonly metrics = new NodeMetrics({ directory: { nodes: () => this.nodes }, now: () => this.clock.now })
+  network: NetworkReading = new NetworkCounts(() => undefined).read()
+  readonly metrics = new NodeMetrics({
+    directory: { nodes: () => this.nodes },
+    network: () => this.network,
+    now: () => this.clock.now
+  })
 
   async families(status: Partial<StatusView> = {}): Promise<Map<string, Family>> {
     return parseExposition(await this.metrics.text({ ...STATUS, ...status }))

@@ -87,6 +87,39 @@ describe('a scrape', () => {
     expect(await bench.value('flambeau_step_rows_bucket', { origin: 'self', le: '64' })).toBe(1)
   })
 
+  it('has decodes once, by how much was computed together', async () => {
+    const bench = new MetricsBench()
+    const step = { queued: 0, computed: 1, own: false }
+    bench.metrics.step({ ...step, rows: 1, decode: { steps: 3, rows: 12 } })
+    for (const rows of [1, 10]) bench.metrics.step({ ...step, rows })
+    bench.metrics.step({ ...step, rows: 1, decode: { steps: 1, rows: 1 } })
+    expect(await bench.value('flambeau_decode_steps_count')).toBe(2)
+    expect(await bench.value('flambeau_decode_steps_sum')).toBe(4)
+    expect(await bench.value('flambeau_decode_steps_bucket', { le: '2' })).toBe(1)
+    expect(await bench.value('flambeau_decode_rows_sum')).toBe(
+      await bench.value('flambeau_step_rows_sum', { origin: 'peer' })
+    )
+  })
+
+  it('has what libp2p has open, and does not add up what it has read before', async () => {
+    const bench = new MetricsBench()
+    bench.network = {
+      ...bench.network,
+      connections: [{ direction: 'inbound', path: 'relayed', count: 2 }],
+      opened: { inbound: 3, outbound: 4 },
+      streams: [{ protocol: 'stage', direction: 'outbound', count: 5 }],
+      dials: { active: 6, queued: 7 }
+    }
+    await bench.families()
+    const families = await bench.families()
+    const of = (name: string, labels: Record<string, string> = {}): number | undefined =>
+      valueOf(families, name, labels)
+    expect(of('flambeau_connections', { direction: 'inbound', path: 'relayed' })).toBe(2)
+    expect(of('flambeau_connections_opened_total', { direction: 'outbound' })).toBe(4)
+    expect(of('flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBe(5)
+    expect([of('flambeau_dials', { state: 'active' }), of('flambeau_dials', { state: 'queued' })]).toEqual([6, 7])
+  })
+
   it('has so many models at most, and calls the rest other', async () => {
     const bench = new MetricsBench()
     const shards = Array.from({ length: MAX_MODEL_NAMES + 3 }, (_, i) => ({ ...SHARD, model: `model "${i}"\n\\` }))

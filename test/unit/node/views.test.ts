@@ -1,6 +1,7 @@
 import { painter } from '../../../cli/render/colour.js'
 import { peerLines } from '../../../cli/render/views.js'
 import { describe, expect, it } from 'vitest'
+import type { Manifest } from '../../../node/models/types.js'
 import { modelViews, peerViews, shardViews } from '../../../node/views.js'
 import { LayerEngine } from '../pipeline/layer-engine.js'
 import { ServedShard } from '../../../node/pipeline/served-shard.js'
@@ -65,6 +66,16 @@ describe('what the owner is shown', () => {
     expect(modelViews(nodes)).toMatchObject([{ name: 'Toy', complete: false, missing: [{ start: 3, end: 6 }] }])
     nodes.push(nodeView('b', [held({ shards: [shard(3, 6)] })]))
     expect(modelViews(nodes)).toMatchObject([{ complete: true, missing: [], holders: [{ peer: 'a' }, { peer: 'b' }] }])
+  })
+
+  it('of models: their size and context where their manifest is here', () => {
+    const nodes = [nodeView('a', [held({ shards: [shard(0, 3)] })])]
+    expect(modelViews(nodes)[0]).not.toHaveProperty('bytes')
+    const tensor = (name: string, size: number) => ({ name, dims: [size], type: 0, data: { size, pieces: [] } })
+    const tensors = [tensor('token_embd.weight', 70), tensor('blk.0.attn_q.weight', 5)]
+    const manifest = { context: 64, tensors } as unknown as Manifest
+    expect(modelViews(nodes, new Map([[MANIFEST, manifest]]))).toMatchObject([{ name: 'Toy', bytes: 75, context: 64 }])
+    expect(modelViews(nodes, new Map([['other', manifest]]))[0]).not.toHaveProperty('context')
   })
 
   it('of shards: the name of the model, or its hash where it has none here', () => {

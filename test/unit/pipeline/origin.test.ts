@@ -19,6 +19,7 @@ class ToyTokenizer implements Tokenizer {
   readonly vocabulary = VOCABULARY
   readonly hasChatTemplate = true
   readonly toolFormat = undefined
+  readonly toolMarks = new Map<number, string>()
   isLost = false
   closed = false
   beforeTokenize: () => unknown = () => undefined
