@@ -1,7 +1,9 @@
 import type { GenerateEvent, GenerateRequest, ModelView } from '../control/contract.js'
+import type { EmbedEvent, EmbedRequest } from '../pipeline/embedding-types.js'
 
 /** What the gateway's endpoints ask, on behalf of a caller. */
 export interface Answering {
   models(): Promise<ModelView[]>
   generate(request: GenerateRequest, options?: { signal?: AbortSignal }): AsyncGenerator<GenerateEvent>
+  embed(request: EmbedRequest, options?: { signal?: AbortSignal }): AsyncGenerator<EmbedEvent>
 }

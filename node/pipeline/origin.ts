@@ -3,10 +3,13 @@ import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { Directory, MissingLayers } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
-import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
 import { answer, type AnswerEvent } from './answer.js'
+import { abortedWith, cancelled, isOutOfRange, rerouted, stageViews } from './asking.js'
+import type { Asked, Carried, Notice, Opening } from './asking.js'
 import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
+import type { EmbedEvent, EmbedRequest } from './embedding-types.js'
+import { Embeddings } from './embeddings.js'
 import { PipelineError } from './errors.js'
 import { Notices } from './notices.js'
 import { RingSession, type RingSessionParts } from './ring-session.js'
@@ -14,7 +17,7 @@ import { DirectoryPlanner, nextChange } from './route-planner.js'
 import { prepare } from './prepared.js'
 import { samplingOptions } from './request.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
-import type { LinkKind, Reroute, SessionStage } from './session-types.js'
+import type { Reroute } from './session-types.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
 import type { CallPiece, CallStream } from './tool-calls.js'
 import { Unsent } from './unsent.js'
@@ -26,25 +29,22 @@ export interface OriginParts {
   session: Pick<RingSessionParts, 'openChannel' | 'ping' | 'now'>
 }
 
-type Notice = Extract<GenerateEvent, { event: 'reroute' | 'waiting' }>
-
-interface Asked {
-  model: OfferedModel
-  manifest: Manifest
-  context: number
-  request: GenerateRequest
-}
-
 /** Answers prompts: finds the model, plans the route, drives the session and samples. */
 export class Origin {
   readonly #parts: OriginParts
+  readonly #embeddings: Embeddings
   #answering = 0
 
   constructor(parts: OriginParts) {
     this.#parts = parts
+    this.#embeddings = new Embeddings({
+      ...parts,
+      resolve: async (request, notices, signal) => this.#resolve(request, notices, signal),
+      open: async (asked, options) => this.#open(asked, options)
+    })
   }
 
-  /** Answers under way. */
+  /** Answers and requests for embeddings under way. */
   get answering(): number {
     return this.#answering
   }
@@ -53,10 +53,19 @@ export class Origin {
    * Events of one answer; ends after `done`. Leaving the loop or aborting the signal frees every stage.
    * @throws PipelineError, EngineError (tokenizer), ModelError (header)
    */
-  async *generate(request: GenerateRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<GenerateEvent> {
+  generate(request: GenerateRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<GenerateEvent> {
+    return this.#counted(this.#answerInRange(request, signal), signal)
+  }
+
+  /** Vectors of texts; ends after `vectors`, and is otherwise as an answer. @throws the same */
+  embed(request: EmbedRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<EmbedEvent> {
+    return this.#counted(this.#embeddings.events(request, signal), signal)
+  }
+
+  async *#counted<E>(events: AsyncGenerator<E>, signal: AbortSignal): AsyncGenerator<E> {
     this.#answering++
     try {
-      yield* this.#answerInRange(request, signal)
+      yield* events
     } catch (error) {
       throw signal.aborted ? cancelled() : asError(error)
     } finally {
@@ -142,7 +151,7 @@ export class Origin {
 
   /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */
   async #resolve(
-    { model, wait = 0 }: GenerateRequest,
+    { model, wait = 0 }: Carried,
     notices: Notices<Notice>,
     signal: AbortSignal
   ): Promise<OfferedModel> {
@@ -171,11 +180,7 @@ export class Origin {
 
   async #open(
     { model, manifest, context, request }: Asked,
-    {
-      notices,
-      onReroute,
-      signal
-    }: { notices: Notices<Notice>; onReroute: (reroute: Reroute) => void; signal: AbortSignal }
+    { notices, onReroute, signal }: Opening
   ): Promise<RingSession> {
     const { directory, session } = this.#parts
     const { dtype = 'f16', replay = 'fast', wait = 0 } = request
@@ -183,9 +188,9 @@ export class Origin {
       { directory, now: session.now, onWaiting: ({ message }) => notices.push({ event: 'waiting', message }) },
       { model, manifest, context, waitMs: wait * 1_000 }
     )
-    const { layers, vocabulary } = manifest
+    const { layers, vocabulary, width } = manifest
     const exactReplay = replay === 'exact'
-    const plan = { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay }
+    const plan = { manifest: model.manifest, layers, vocabulary, width, context, dtype, exactReplay }
     const opened = await RingSession.open(
       { ...session, planner, onReroute: reroute => planner.opened && onReroute(reroute) },
       plan,
@@ -196,27 +201,6 @@ export class Origin {
   }
 }
 
-/** Aborts with its parent, and at the end of the block. */
-function abortedWith(parent: AbortSignal): { controller: AbortController } & Disposable {
-  const controller = new AbortController()
-  const abort = (): void => controller.abort(parent.reason)
-  if (parent.aborted) abort()
-  parent.addEventListener('abort', abort, { once: true })
-  const dispose = (): void => {
-    parent.removeEventListener('abort', abort)
-    controller.abort(new PipelineError('CANCELLED', 'The answer is over.'))
-  }
-  return { controller, [Symbol.dispose]: dispose }
-}
-
-function rerouted({ left, stages, links, replayed, elapsed }: Reroute): Notice {
-  const lost = left.map(({ stage, reason }) => ({
-    ...{ peer: stage.peer, name: stage.name ?? '', start: stage.start, end: stage.leave },
-    ...(reason !== undefined && { reason })
-  }))
-  return { event: 'reroute', stages: stageViews(stages, links), lost, replayed, elapsedMs: elapsed }
-}
-
 /** With what was held back, since it might have been a call. */
 function addEnd(piece: CallPiece, calls: CallStream | undefined): void {
   const last = calls?.end()
@@ -224,12 +208,6 @@ function addEnd(piece: CallPiece, calls: CallStream | undefined): void {
   piece.text += last.text
   piece.calls.push(...last.calls)
 }
-
-function isOutOfRange(error: unknown): boolean {
-  return error instanceof PipelineError && error.details['status'] === ('OUT_OF_RANGE' satisfies FaultName)
-}
-
-const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
 
 /** Positions left for the answer. */
 function checkContext({ name, context }: Manifest, promptLength: number): number {
@@ -239,11 +217,4 @@ function checkContext({ name, context }: Manifest, promptLength: number): number
     `The prompt has ${promptLength} tokens, and ${name} has room for ${context} with the answer. Shorten the prompt.`,
     { details: { promptTokens: promptLength, context } }
   )
-}
-
-function stageViews(stages: readonly SessionStage[], links: readonly LinkKind[]): RouteStageView[] {
-  return stages.map(({ peer, name = '', start, leave, local }, i) => ({
-    ...{ peer, name, start, end: leave, local },
-    link: i === stages.length - 1 ? 'origin' : links[i] === 'star' ? 'star' : 'direct'
-  }))
 }

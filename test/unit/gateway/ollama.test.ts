@@ -8,6 +8,7 @@ import { NAMES_MS } from '../../../node/gateway/ollama/names.js'
 import { Gateway } from '../../../node/gateway/server.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
 import { VERSION } from '../../../node/version.js'
+import { embed } from './no-embeddings.js'
 
 const HI = [{ role: 'user', content: 'hi' }]
 const STAGE = {
@@ -53,7 +54,7 @@ async function* generate(wanted: GenerateRequest): AsyncGenerator<GenerateEvent>
 }
 
 const gateway = new Gateway(
-  { service: { generate, models }, logger },
+  { service: { generate, embed, models }, logger },
   { listen: { host: '127.0.0.1', port: 0 }, origins: ['https://chat.example.org'] }
 )
 

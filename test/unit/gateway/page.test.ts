@@ -12,6 +12,7 @@ import { requireOwner } from '../../../node/gateway/page/owner.js'
 import type { PageParts } from '../../../node/gateway/page/page.js'
 import { Gateway } from '../../../node/gateway/server.js'
 import { STATUS } from '../metrics/bench.js'
+import { embed } from './no-embeddings.js'
 
 const ALLOWED = 'https://chat.example.org'
 const STATIC = new URL('../../../node/gateway/page/static/', import.meta.url)
@@ -36,7 +37,7 @@ const page: PageParts = {
   secret: SECRET,
   positions: () => 7
 }
-const service = { models: () => Promise.resolve([]), generate: vi.fn() }
+const service = { models: () => Promise.resolve([]), generate: vi.fn(), embed }
 const gateway = new Gateway({ service, logger, page }, { listen: { host: '127.0.0.1', port: 0 }, origins: [ALLOWED] })
 
 beforeAll(async () => gateway.start())
