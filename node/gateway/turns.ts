@@ -34,7 +34,10 @@ export class Turns implements Service {
   }
 
   /** @throws GatewayError OVERLOADED; what the answer ends with */
-  generate(request: GenerateRequest, { signal = never() }: { signal?: AbortSignal } = {}): AsyncGenerator<GenerateEvent> {
+  generate(
+    request: GenerateRequest,
+    { signal = never() }: { signal?: AbortSignal } = {}
+  ): AsyncGenerator<GenerateEvent> {
     return this.#inTurn(() => this.#service.generate(request, { signal }), signal)
   }
 

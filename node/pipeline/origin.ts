@@ -150,11 +150,7 @@ export class Origin {
   }
 
   /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */
-  async #resolve(
-    { model, wait = 0 }: Carried,
-    notices: Notices<Notice>,
-    signal: AbortSignal
-  ): Promise<OfferedModel> {
+  async #resolve({ model, wait = 0 }: Carried, notices: Notices<Notice>, signal: AbortSignal): Promise<OfferedModel> {
     const { directory, session } = this.#parts
     const began = session.now()
     for (let attempt = 0; ; attempt++) {

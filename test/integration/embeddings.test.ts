@@ -159,7 +159,12 @@ describe('embeddings over a mesh', () => {
 
   it('are made next to answers, for many clients at once', async () => {
     const texts = Array.from({ length: 24 }, (_, i) => `Number ${i} of the hens.`)
-    const chat = { model: 'last', messages: [{ role: 'user' as const, content: FRANCE }], temperature: 0, max_tokens: 16 }
+    const chat = {
+      model: 'last',
+      messages: [{ role: 'user' as const, content: FRANCE }],
+      temperature: 0,
+      max_tokens: 16
+    }
     const alone = await openai.chat.completions.create(chat)
     const batch = openai.embeddings.create({ model: 'last', input: texts })
     const [together, answer, ...single] = await Promise.all([

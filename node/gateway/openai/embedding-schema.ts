@@ -9,9 +9,12 @@ import { carriage, user } from './schemas.js'
 type Input = string | string[] | number[] | number[][]
 
 /** By hand: where nothing fits, a schema would say so of each of hundreds of thousands of tokens. */
-const input = z.custom<Input>(value => isText(value) || isTokens(value) || isList(value, isText) || isList(value, isTokens), {
-  error: `must be text or token ids, or a list of at most ${MAX_INPUTS} of either; none of them empty`
-})
+const input = z.custom<Input>(
+  value => isText(value) || isTokens(value) || isList(value, isText) || isList(value, isTokens),
+  {
+    error: `must be text or token ids, or a list of at most ${MAX_INPUTS} of either; none of them empty`
+  }
+)
 
 function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''

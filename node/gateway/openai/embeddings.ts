@@ -14,7 +14,12 @@ export async function embeddings(
   let route: RouteStageView[] = []
   let promptTokens = 0
   let vectors: readonly Float32Array[] = []
-  const asked = { model, input: inputsOf(request), ...(dimensions !== undefined && { dimensions }), ...carriedBy(request) }
+  const asked = {
+    model,
+    input: inputsOf(request),
+    ...(dimensions !== undefined && { dimensions }),
+    ...carriedBy(request)
+  }
   for await (const event of service.embed(asked, { signal })) {
     if (event.event === 'route') ({ stages: route, promptTokens } = event)
     if (event.event === 'vectors') ({ vectors } = event)

@@ -41,7 +41,9 @@ describe('docs/api.md', () => {
     expect(fieldsIn('Embeddings').sort()).toEqual(Object.keys(embeddingRequest.shape).sort())
     const said = tableRows(api, 'Embeddings').find(([field]) => field === '`input`')?.[1]
     expect(said).toContain(`at most ${MAX_INPUTS} of either; with at most ${MAX_EMBEDDED_TOKENS} tokens in all`)
-    expect(prose(api)).toContain(`at most ${MAX_VECTOR_NUMBERS} values: ${MAX_VECTOR_NUMBERS / 4096} of 4096 dimensions`)
+    expect(prose(api)).toContain(
+      `at most ${MAX_VECTOR_NUMBERS} values: ${MAX_VECTOR_NUMBERS / 4096} of 4096 dimensions`
+    )
   })
 
   it.each([

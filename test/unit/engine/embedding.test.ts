@@ -27,8 +27,10 @@ import {
 } from './support.js'
 
 const EMBEDDING: Want = { ...NOTHING, rows: 1, embedding: true }
-/** Of the largest value: llama.cpp's own way computes all rows of the last layer, and rounds otherwise. */
+/** Of the largest value: what is computed together changes rounding. */
 const ROUNDING = 1e-3
+/** llama.cpp's own way puts all rows through the last layer: the same bits where the kernel rounds each row alone. */
+const OTHER_KERNEL = 1e-4
 
 let engine: EngineProcess
 let folder: TemporaryFolder
@@ -61,7 +63,10 @@ test('a chain of shards gives the very embedding of the whole model, and nothing
   const middle = await loadRange(engine, folder.path, [3, 6], model)
   const last = await loadRange(engine, folder.path, [6, 8], model)
   const expected = await engine.step(tokenStep(whole, prompt(40), 0, { want: EMBEDDING }))
-  expect(expected).toMatchObject({ hidden: undefined, candidates: [{ ids: new Uint32Array(0), logits: new Float32Array(0) }] })
+  expect(expected).toMatchObject({
+    hidden: undefined,
+    candidates: [{ ids: new Uint32Array(0), logits: new Float32Array(0) }]
+  })
   expect(embeddingOf(expected)).toHaveLength(whole.width)
   const step = tokenStep(first, prompt(40), 0)
   const half = await engine.step(step)
@@ -85,7 +90,10 @@ test('it is what llama.cpp itself calls the embedding of the text', async () => 
   const llama = await getLlama({ gpu: false, build: 'never', maxThreads: 1, logger: () => undefined })
   const reference = await llama.loadModel({ modelPath: model.file })
   const context = await reference.createEmbeddingContext({ contextSize: 256, threads: 1 })
-  const tokenizer = await openTokenizer({ childModule: TOKENIZER_CHILD, logger: silentLogger }, { headerFile: model.file })
+  const tokenizer = await openTokenizer(
+    { childModule: TOKENIZER_CHILD, logger: silentLogger },
+    { headerFile: model.file }
+  )
   try {
     for (const text of ['What is the capital of France?', 'A hen lays eggs.', 'a']) {
       const tokens = await tokenizer.tokenize(text, { addSpecial: true, special: false })
@@ -93,7 +101,7 @@ test('it is what llama.cpp itself calls the embedding of the text', async () => 
       const { vector } = await context.getEmbeddingFor(text)
       const own = embeddingOf(await engine.step(tokenStep(whole, [...tokens], 0, { want: EMBEDDING })))
       const [a, b] = [unitVector(Float32Array.from(vector), whole.width), unitVector(own, whole.width)]
-      expect(difference(a, b)).toBeLessThan(ROUNDING)
+      expect(difference(a, b)).toBeLessThan(OTHER_KERNEL)
     }
   } finally {
     await tokenizer.close()
@@ -144,11 +152,14 @@ test('a sequence goes on with candidates after an embedding, and the other way r
   expect(difference(logitsOf(expected), logitsOf(answer))).toBeLessThan(ROUNDING)
 })
 
-test.each([...architectureModels()])('models of other architectures have embeddings: %s', async (architecture, file) => {
-  const { layers, width } = describeModel(await readGguf(file))
-  const shard = await loadWhole(engine, { file, architecture, layers })
-  const embedding = embeddingOf(await engine.step(tokenStep(shard, [1, 2, 3, 4, 5], 0, { want: EMBEDDING })))
-  expect(embedding).toHaveLength(width)
-  expect(embedding.some(value => value !== 0)).toBe(true)
-  await engine.unload(shard.id)
-})
+test.each([...architectureModels()])(
+  'models of other architectures have embeddings: %s',
+  async (architecture, file) => {
+    const { layers, width } = describeModel(await readGguf(file))
+    const shard = await loadWhole(engine, { file, architecture, layers })
+    const embedding = embeddingOf(await engine.step(tokenStep(shard, [1, 2, 3, 4, 5], 0, { want: EMBEDDING })))
+    expect(embedding).toHaveLength(width)
+    expect(embedding.some(value => value !== 0)).toBe(true)
+    await engine.unload(shard.id)
+  }
+)

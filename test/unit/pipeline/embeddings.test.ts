@@ -17,7 +17,12 @@ const CONTEXT = 200
 const LAST = 3
 const MEAN = 1
 /** One of several chunks, one of a token, and one that is like another. */
-const TEXTS = ['some words to go on with, and a few more of them than fit into the smallest chunk', 'x', 'some words', 'x']
+const TEXTS = [
+  'some words to go on with, and a few more of them than fit into the smallest chunk',
+  'x',
+  'some words',
+  'x'
+]
 
 const tokensOf = (text: string): number[] => Array.from(Buffer.from(text), byte => byte % VOCABULARY)
 
@@ -57,14 +62,23 @@ async function swarm(ranges: Record<string, [number, number]>, pooling = LAST) {
   const mesh = new ToyMesh()
   meshes.push(mesh)
   for (const [peer, [start, end]] of Object.entries(ranges)) await mesh.add(peer, { range: { start, end } })
-  const views = Object.entries(ranges).map(([peer, [start, end]]) => nodeView(peer, [held({ shards: [shard(start, end)] })]))
+  const views = Object.entries(ranges).map(([peer, [start, end]]) =>
+    nodeView(peer, [held({ shards: [shard(start, end)] })])
+  )
   const directory = {
     nodes: () => views,
     refresh: () => Promise.resolve(),
     addEventListener: () => undefined,
     removeEventListener: () => undefined
   }
-  const facts = { name: 'Toy', layers: LAYERS, cuts: [1, 2, 3, 4, 5], vocabulary: VOCABULARY, width: WIDTH, context: CONTEXT }
+  const facts = {
+    name: 'Toy',
+    layers: LAYERS,
+    cuts: [1, 2, 3, 4, 5],
+    vocabulary: VOCABULARY,
+    width: WIDTH,
+    context: CONTEXT
+  }
   const stored = { id: MANIFEST, manifest: facts as unknown as Manifest, sourceFile: undefined, shards: [] }
   const library = { header: () => Promise.resolve({ ...stored, headerFile: folder.file(`${pooling}.gguf`) }) }
   const tokenizers = new TokenizerCache({ openTokenizer: () => Promise.resolve(tokenizer) })

@@ -176,7 +176,9 @@ describe('a result', () => {
     const none = { ids: new Uint32Array(0), logits: new Float32Array(0), logSumExp: undefined }
     for (const embedding of [Float32Array.of(NaN), Float32Array.of(1, -Infinity), new Float32Array(0)]) {
       const result = { sequence: 1, rows: [{ ...none, embedding }], timings: [] }
-      expect(() => encodeStageReply({ type: 'result', result })).toThrow(refused(embedding.length > 0 ? 'NOT_FINITE' : 'MALFORMED'))
+      expect(() => encodeStageReply({ type: 'result', result })).toThrow(
+        refused(embedding.length > 0 ? 'NOT_FINITE' : 'MALFORMED')
+      )
     }
   })
 
