@@ -52,10 +52,9 @@ export class Turns implements Service {
     try {
       const { first, rest } = await this.#begun(begin, signal)
       try {
-        if (first.done !== true) yield first.value
-        yield* rest
+        for (let next = first; next.done !== true; next = await rest.next()) yield next.value
       } finally {
-        await rest.return(undefined)
+        await rest.return?.()
       }
     } finally {
       this.#answers--
@@ -106,7 +105,7 @@ export class Turns implements Service {
 
 interface Begun<E> {
   first: IteratorResult<E>
-  rest: AsyncGenerator<E>
+  rest: AsyncIterator<E>
 }
 
 const never = (): AbortSignal => new AbortController().signal
@@ -115,18 +114,10 @@ const never = (): AbortSignal => new AbortController().signal
 async function tried<E>(begin: () => AsyncIterable<E>): Promise<Begun<E> | undefined> {
   const rest = begin()[Symbol.asyncIterator]()
   try {
-    return { first: await rest.next(), rest: generatorOf(rest) }
+    return { first: await rest.next(), rest }
   } catch (error) {
     if (isBusy(error)) return undefined
     throw error
-  }
-}
-
-async function* generatorOf<E>(iterator: AsyncIterator<E>): AsyncGenerator<E> {
-  try {
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value
-  } finally {
-    await iterator.return?.()
   }
 }
 

@@ -102,6 +102,15 @@ describe('turns', () => {
     expect((await c.first).value).toEqual(text('c'))
   })
 
+  it('ends an answer whose reader leaves at its first event', async () => {
+    const one = swarm(1)
+    for await (const event of one.turns.generate({ model: 'a', prompt: '', sampling: {} })) {
+      expect(event).toEqual(text('a'))
+      break
+    }
+    expect([one.room, one.turns.load]).toEqual([1, { answers: 0, waiting: 0 }])
+  })
+
   it('lets embeddings wait in the same queue', async () => {
     const vectors: EmbedEvent = { event: 'vectors', vectors: [] }
     let room = 0
