@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { EngineError } from '../../../node/engine/errors.js'
 import type { Constraint, Tokenizer } from '../../../node/engine/types.js'
 import type { Manifest } from '../../../node/models/types.js'
+import { SESSION_POSITIONS } from '../../../node/pipeline/embedding-input.js'
 import type { EmbedEvent, EmbedRequest } from '../../../node/pipeline/embedding-types.js'
 import { Origin } from '../../../node/pipeline/origin.js'
 import { TokenizerCache } from '../../../node/pipeline/tokenizer-cache.js'
@@ -119,6 +120,19 @@ describe('Origin.embed', () => {
     await idle(mesh)
     expect([...mesh.nodes.values()].map(({ engine }) => engine.released.length)).toEqual([1, 1, 1])
     expect(origin.answering).toBe(0)
+  })
+
+  it('takes another session where there is much, and tells of the route once', async () => {
+    const { mesh, origin } = await swarm({ a: [0, 6] })
+    const input = Array.from({ length: 1 + Math.ceil(SESSION_POSITIONS / CONTEXT) }, (_, i) =>
+      String.fromCharCode(97 + (i % 26)).repeat(CONTEXT)
+    )
+    const events = await eventsOf(origin, { input })
+    expect(events.map(({ event }) => event)).toEqual(['route', 'vectors'])
+    expect(events[0]).toMatchObject({ promptTokens: input.length * CONTEXT })
+    expect(vectorsOf(events)).toEqual(await expected(input))
+    await idle(mesh)
+    expect(mesh.node('a').engine.released).toHaveLength(2)
   })
 
   it('asks only the last step of a text for an embedding', async () => {
