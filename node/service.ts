@@ -32,6 +32,7 @@ import type { ModelStore } from './models/store.js'
 import type { LayerRange } from './models/types.js'
 import { offeredModels, resolveModel } from './pipeline/catalogue.js'
 import { PipelineError } from './pipeline/errors.js'
+import type { EmbedEvent, EmbeddingService, EmbedRequest } from './pipeline/embedding-types.js'
 import type { Origin } from './pipeline/origin.js'
 import type { ShardRegistry } from './pipeline/shard-registry.js'
 import type { StageHost } from './pipeline/stage-host.js'
@@ -71,7 +72,7 @@ export interface NodeServiceParts {
 }
 
 /** What the owner can ask of the node, answered from its parts. */
-export class NodeService implements ControlService {
+export class NodeService implements ControlService, EmbeddingService {
   readonly #parts: NodeServiceParts
   readonly #started = performance.now()
   #restarts = 0
@@ -176,6 +177,12 @@ export class NodeService implements ControlService {
     await abortable(this.#parts.lifecycle.opened, using)
     const { forecasts, origin } = this.#parts
     yield* forecasts.follow(request, origin.generate(request, { signal: using, caller }))
+  }
+
+  async *embed(request: EmbedRequest, { signal }: ControlOptions = {}): AsyncGenerator<EmbedEvent> {
+    const using = signal ?? new AbortController().signal
+    await abortable(this.#parts.lifecycle.opened, using)
+    yield* this.#parts.origin.embed(request, { signal: using })
   }
 
   async plan(request: PlanRequest, { signal }: ControlOptions = {}): Promise<PlanView> {

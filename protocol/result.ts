@@ -1,7 +1,7 @@
 import { aligned } from './bytes.js'
 import { finite, integer, list, malformed, tooLarge } from './checks.js'
 import type { flambeau } from './generated/messages.js'
-import { MAX_CANDIDATES, MAX_ROWS, MAX_SEQUENCE, MAX_WANTED_IDS } from './limits.js'
+import { MAX_CANDIDATES, MAX_ROWS, MAX_SEQUENCE, MAX_WANTED_IDS, MAX_WIDTH } from './limits.js'
 import { ProtocolError } from './protocol-error.js'
 import { decodeTimings, encodeTimings, type Timing } from './step.js'
 
@@ -22,9 +22,12 @@ export interface RowCandidates {
   logits: Float32Array
   /** Over the whole vocabulary; undefined when it was not asked for. */
   logSumExp: number | undefined
+  /** `[width]`, the hidden state after the output norm; absent where it was not asked for. */
+  embedding?: Float32Array
 }
 
 const MAX_ROW_BYTES = 4 * (MAX_CANDIDATES + MAX_WANTED_IDS)
+const MAX_EMBEDDING_BYTES = 4 * MAX_WIDTH
 const NOTHING = new Uint8Array(0)
 const SEQUENCE = { min: 1, max: MAX_SEQUENCE }
 const LOG_SUM_EXP = { min: -Number.MAX_VALUE, max: Number.MAX_VALUE }
@@ -45,22 +48,26 @@ export function decodeResult({ sequence, rows, timings }: flambeau.Result.$Prope
   }
 }
 
-function encodeRow({ ids, logits, logSumExp }: RowCandidates): flambeau.RowCandidates.$Properties {
+function encodeRow({ ids, logits, logSumExp, embedding }: RowCandidates): flambeau.RowCandidates.$Properties {
   checkRow(ids.byteLength, logits)
-  const row = { ids: bytesOf(ids), logits: bytesOf(logits) }
-  return logSumExp === undefined ? row : { ...row, logSumExp: finite('log-sum-exp', logSumExp, LOG_SUM_EXP) }
+  return {
+    ids: bytesOf(ids),
+    logits: bytesOf(logits),
+    ...(logSumExp !== undefined && { logSumExp: finite('log-sum-exp', logSumExp, LOG_SUM_EXP) }),
+    ...(embedding !== undefined && { embedding: bytesOf(checkedEmbedding(embedding)) })
+  }
 }
 
-function decodeRow({ ids, logits, logSumExp }: flambeau.RowCandidates.$Properties): RowCandidates {
-  const idBytes = fourByteElements('ids', ids ?? NOTHING)
-  const logitBytes = fourByteElements('logits', logits ?? NOTHING)
+function decodeRow({ ids, logits, logSumExp, embedding }: flambeau.RowCandidates.$Properties): RowCandidates {
+  const idBytes = fourByteElements('ids', ids ?? NOTHING, MAX_ROW_BYTES)
   const row = {
     ids: new Uint32Array(idBytes.buffer, idBytes.byteOffset, idBytes.byteLength / 4),
-    logits: new Float32Array(logitBytes.buffer, logitBytes.byteOffset, logitBytes.byteLength / 4),
+    logits: floats('logits', logits ?? NOTHING, MAX_ROW_BYTES),
     logSumExp: logSumExp == null ? undefined : finite('log-sum-exp', logSumExp, LOG_SUM_EXP)
   }
   checkRow(row.ids.byteLength, row.logits)
-  return row
+  if (embedding == null || embedding.byteLength === 0) return row
+  return { ...row, embedding: checkedEmbedding(floats('an embedding', embedding, MAX_EMBEDDING_BYTES)) }
 }
 
 function checkRow(idBytes: number, logits: Float32Array): void {
@@ -69,9 +76,21 @@ function checkRow(idBytes: number, logits: Float32Array): void {
   if (!logits.every(Number.isFinite)) throw new ProtocolError('NOT_FINITE', 'a logit is NaN or infinite')
 }
 
-function fourByteElements(what: string, bytes: Uint8Array): Uint8Array {
+function checkedEmbedding(embedding: Float32Array): Float32Array {
+  integer('width of an embedding', embedding.length, { min: 1, max: MAX_WIDTH })
+  if (!embedding.every(Number.isFinite)) throw new ProtocolError('NOT_FINITE', 'an embedding has NaN or infinity')
+  return embedding
+}
+
+function floats(what: string, bytes: Uint8Array, most: number): Float32Array {
+  const source = fourByteElements(what, bytes, most)
+  return new Float32Array(source.buffer, source.byteOffset, source.byteLength / 4)
+}
+
+/** Looked at before anything is copied. */
+function fourByteElements(what: string, bytes: Uint8Array, most: number): Uint8Array {
   if (bytes.byteLength % 4 !== 0) throw malformed(`${bytes.byteLength} bytes of ${what}`)
-  if (bytes.byteLength > MAX_ROW_BYTES) throw tooLarge(`${bytes.byteLength} bytes of ${what} a row`)
+  if (bytes.byteLength > most) throw tooLarge(`${bytes.byteLength} bytes of ${what} a row`)
   return aligned(bytes, 4)
 }
 

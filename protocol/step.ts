@@ -45,6 +45,8 @@ export interface Want {
   ids: number[]
   /** And the log-sum-exp over the whole vocabulary. */
   logSumExp: boolean
+  /** In place of all these: the last row's hidden state after the output norm. */
+  embedding?: boolean
 }
 
 /** A stage's part of a step, milliseconds; float32 on the wire. */
@@ -158,7 +160,8 @@ function decodeWant(want: flambeau.Want.$Properties | null | undefined): Want {
     rows: want.rows,
     candidates: want.candidates ?? 0,
     ids: want.ids ?? [],
-    logSumExp: want.logSumExp ?? false
+    logSumExp: want.logSumExp ?? false,
+    ...(want.embedding === true && { embedding: true })
   }
 }
 
@@ -167,11 +170,18 @@ function checkStep({ sequence, position, rows, input, want, replay }: Step): voi
   integer('rows', rows, { min: 1, max: MAX_ROWS })
   integer('position', position, { min: 0, max: MAX_POSITIONS - rows })
   checkInput(input, rows)
-  integer('rows of candidates', want.rows, { min: 0, max: MAX_ROWS })
-  if (want.rows > rows) throw malformed(`candidates for ${want.rows} of ${rows} rows`)
+  checkWant(want, rows)
   if (replay === true && want.rows > 0) throw malformed('a replayed step that wants candidates')
-  integer('candidates', want.candidates, { min: 0, max: MAX_CANDIDATES })
-  for (const id of list('wanted ids', want.ids, MAX_WANTED_IDS)) checkToken(id)
+}
+
+function checkWant({ rows: wanted, candidates, ids, logSumExp, embedding }: Want, rows: number): void {
+  integer('rows of candidates', wanted, { min: 0, max: MAX_ROWS })
+  if (wanted > rows) throw malformed(`candidates for ${wanted} of ${rows} rows`)
+  integer('candidates', candidates, { min: 0, max: MAX_CANDIDATES })
+  for (const id of list('wanted ids', ids, MAX_WANTED_IDS)) checkToken(id)
+  if (embedding !== true) return
+  const alone = wanted === 1 && candidates === 0 && ids.length === 0 && !logSumExp
+  if (!alone) throw malformed('an embedding is that of the last row, and comes in place of candidates')
 }
 
 function checkInput(input: StepInput, rows: number): void {

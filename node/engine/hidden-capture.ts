@@ -3,12 +3,15 @@ import { TENSOR } from './layout.js'
 import type { LlamaFunctions, Pointer } from './llama.js'
 
 const EVAL_CALLBACK = ['bool', ['void *', 'bool', 'void *']] as const
-/** The first four bytes of `l_out-`: one comparison tells most graph nodes from the wanted one. */
-const PREFIX = new Int32Array(new TextEncoder().encode('l_ou').buffer)[0]
 const GGML_TYPE_F32 = 0
 
+/** The graph's hidden state after a layer (of the shard, from 0), of all rows where all are outputs. */
+export const layerOutput = (layer: number): string => `l_out-${layer}`
+/** That after the output norm, of the rows that are outputs: what llama.cpp calls their embeddings. */
+export const NORM_OUTPUT = 'result_norm'
+
 interface Target {
-  /** Name of the graph node: the hidden state after a layer, before the final norm. */
+  /** Name of the graph node. */
   node: string
   rows: number
   width: number
@@ -20,12 +23,15 @@ interface Target {
  * Takes a hidden state out of a running decode, through llama.cpp's evaluation callback: asked about each node of the
  * graph it says yes to one, copies its data when that is computed and then stops the graph, so that neither the layers
  * behind it nor a head are computed. One serves all shards of a process: llama.cpp calls it on the thread that decodes.
+ *
+ * Embeddings are taken so too, and not by llama.cpp's own switch for them: with that every row of the decode becomes an
+ * output and goes through the head, those of a long text as well as those of other sequences.
  */
 export class HiddenCapture {
   /** For `llama_context_params.cb_eval`. */
   readonly callback: Pointer
   readonly #llama: LlamaFunctions
-  #target: Target | undefined
+  #target: (Target & { prefix: number }) | undefined
   #outcome: 'missed' | 'taken' | 'unexpected' = 'missed'
 
   constructor(llama: LlamaFunctions) {
@@ -34,9 +40,9 @@ export class HiddenCapture {
     this.callback = koffi.register((tensor: Pointer, ask: boolean) => this.#onNode(tensor, ask), type)
   }
 
-  /** The next decode stops after `layer` (of the shard, from 0). */
-  arm(layer: number, target: Omit<Target, 'node'>): void {
-    this.#target = { ...target, node: `l_out-${layer}` }
+  /** The next decode stops after the target. */
+  arm(target: Target): void {
+    this.#target = { ...target, prefix: Buffer.from(target.node).readInt32LE() }
     this.#outcome = 'missed'
   }
 
@@ -49,7 +55,7 @@ export class HiddenCapture {
   #onNode(tensor: Pointer, ask: boolean): boolean {
     const target = this.#target
     if (target === undefined) return false
-    if (ask) return this.#isNamed(tensor, target.node)
+    if (ask) return isNamed(tensor, target)
     const { rows, width, into } = target
     if (!isMatrix(tensor, rows, width)) this.#outcome = 'unexpected'
     else {
@@ -58,12 +64,13 @@ export class HiddenCapture {
     }
     return false
   }
+}
 
-  #isNamed(tensor: Pointer, node: string): boolean {
-    if ((koffi.decode(tensor, TENSOR.name, 'int32') as number) !== PREFIX) return false
-    // One character more than the name: `l_out-1` must not match `l_out-10`.
-    return (koffi.decode(tensor, TENSOR.name, 'char', node.length + 1) as string) === node
-  }
+/** One comparison of the first four bytes tells most graph nodes from the wanted one. */
+function isNamed(tensor: Pointer, { node, prefix }: { node: string; prefix: number }): boolean {
+  if ((koffi.decode(tensor, TENSOR.name, 'int32') as number) !== prefix) return false
+  // One character more than the name: `l_out-1` must not match `l_out-10`.
+  return (koffi.decode(tensor, TENSOR.name, 'char', node.length + 1) as string) === node
 }
 
 /** llama.cpp aborts when more is read than a tensor has, so its shape is looked at first. */

@@ -2,15 +2,17 @@ import koffi from 'koffi'
 import { inputScaleOf } from './architectures.js'
 import { selectCandidates } from './candidates.js'
 import { EngineError } from './errors.js'
-import type { HiddenCapture } from './hidden-capture.js'
+import { type HiddenCapture, layerOutput, NORM_OUTPUT } from './hidden-capture.js'
 import type { Llama, Pointer } from './llama.js'
 import { RowBuffers } from './row-buffers.js'
 import { Sequences } from './sequences.js'
-import { checkStep, type ShardShape } from './step-check.js'
+import { checkStep, type ShardShape, wantsEmbedding } from './step-check.js'
 import type { ContextSettings, EngineSettings, EngineStep, RowCandidates, ShardFile } from './types.js'
 
 /** `enum llama_rope_type`: with these, llama.cpp takes four positions for each row of hidden states. */
 const MROPE_TYPES: readonly number[] = [8, 40]
+/** `enum llama_pooling_type`: each row keeps its own state, whatever the model's file says of pooling. */
+const NO_POOLING = 0
 /** The largest finite f16. */
 const F16_MAX = 65_504
 const MAX_INT32 = 0x7fffffff
@@ -144,28 +146,39 @@ export class Shard {
 
   /**
    * One decode of steps that were checked, truncated and written one after the other from row 0: all tokens or all
-   * hidden states, with the same `leave`, each of another sequence.
+   * hidden states, with the same `leave`, all for embeddings or none, each of another sequence.
    * @returns per step its output, or the error that concerns it alone.
    * @throws EngineError `DECODE_FAILED`: none of the sequences holds anything now.
    */
   decode(steps: EngineStep[]): (StepOutput | EngineError)[] {
     const { llama, capture } = this.#parts
-    const { start, layers, width } = this.shape
-    const leave = steps[0]?.leave ?? 0
-    const head = leave === layers
-    const rows = this.#rows.describe(steps, { head, mrope: this.#mrope })
-    if (!head) capture.arm(leave - 1 - start, { rows, width, into: this.#hidden })
+    const { width } = this.shape
+    const rows = this.#rows.describe(steps, { head: this.#isThroughHead(steps[0]), mrope: this.#mrope })
+    const captured = this.#capturedOf(steps, rows)
+    if (captured !== undefined) capture.arm({ ...captured, width, into: this.#hidden })
     const code = llama.decode(this.#context, this.#rows.batch(rows, steps[0]?.tokens !== undefined))
     if (code === 0) llama.synchronize(this.#context)
     const taken = capture.disarm()
-    if (code !== 0 || (!head && !taken)) this.#fail(steps, code)
+    if (code !== 0 || (captured !== undefined && !taken)) this.#fail(steps, code)
     for (const step of steps) this.#sequences.append(step)
     let first = 0
-    return steps.map(step => {
+    return steps.map((step, number) => {
       const from = first
       first += step.rows
-      return this.#outputOf(step, from, head)
+      return this.#outputOf(step, { first: from, number })
     })
+  }
+
+  #isThroughHead(step: EngineStep | undefined): boolean {
+    return step?.leave === this.shape.layers
+  }
+
+  /** The node of the graph after which such a decode stops, and its rows; undefined: it does not. */
+  #capturedOf(steps: EngineStep[], rows: number): { node: string; rows: number } | undefined {
+    const [step] = steps
+    if (step === undefined) return undefined
+    if (!this.#isThroughHead(step)) return { node: layerOutput(step.leave - 1 - this.shape.start), rows }
+    return wantsEmbedding(step) ? { node: NORM_OUTPUT, rows: steps.length } : undefined
   }
 
   #fail(steps: EngineStep[], code: number): never {
@@ -176,9 +189,11 @@ export class Shard {
     })
   }
 
-  #outputOf(step: EngineStep, first: number, head: boolean): StepOutput | EngineError {
+  /** Of the step whose first row is `first`, and before which there are `number` others. */
+  #outputOf(step: EngineStep, { first, number }: { first: number; number: number }): StepOutput | EngineError {
     try {
-      if (!head) return { hidden: this.#hiddenOf(step, first), candidates: [] }
+      if (!this.#isThroughHead(step)) return { hidden: this.#hiddenOf(step, first), candidates: [] }
+      if (wantsEmbedding(step)) return { hidden: undefined, candidates: [this.#embeddingOf(step, number)] }
       return { hidden: undefined, candidates: this.#candidatesOf(step, first + step.rows - step.want.rows) }
     } catch (error) {
       if (!(error instanceof EngineError)) throw error
@@ -199,6 +214,14 @@ export class Shard {
     const halves = this.#halves.subarray(0, values.length)
     this.#parts.llama.f32ToF16(values, halves, values.length)
     return bytesOf(halves).slice()
+  }
+
+  /** Of the step before which there are `number` others: each has one row there. */
+  #embeddingOf({ sequence }: EngineStep, number: number): RowCandidates {
+    const { width } = this.shape
+    const embedding = this.#hidden.slice(number * width, (number + 1) * width)
+    if (!(largestMagnitude(embedding) < Infinity)) throw notFinite(sequence)
+    return { ids: new Uint32Array(0), logits: new Float32Array(0), logSumExp: undefined, embedding }
   }
 
   #candidatesOf({ sequence, want }: EngineStep, from: number): RowCandidates[] {
@@ -262,6 +285,7 @@ function newContext(
     n_seq_max: sequences,
     n_threads: engine.threads,
     n_threads_batch: engine.threads,
+    pooling_type: NO_POOLING,
     kv_unified: true,
     offload_kqv: onGpu,
     op_offload: onGpu,

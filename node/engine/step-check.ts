@@ -11,6 +11,10 @@ export interface ShardShape extends LoadedShard {
   layers: number
 }
 
+export function wantsEmbedding({ want }: Pick<EngineStep, 'want'>): boolean {
+  return want.embedding === true
+}
+
 export const BYTES_PER_ELEMENT = { f32: 4, f16: 2 } as const
 
 /**
@@ -52,6 +56,9 @@ function checkWant({ want, rows, leave }: EngineStep, shape: ShardShape): void {
   requireInteger('want.candidates', want.candidates, 0, Number.MAX_SAFE_INTEGER)
   if (want.ids.length > MAX_ASKED_IDS) fail(`want.ids has ${want.ids.length} ids, at most ${MAX_ASKED_IDS} are allowed`)
   for (const id of want.ids) requireInteger('want.ids', id, 0, shape.vocabulary - 1)
+  if (!wantsEmbedding({ want })) return
+  const alone = want.rows === 1 && want.candidates === 0 && want.ids.length === 0 && !want.logSumExp
+  if (!alone) fail('an embedding is that of the last row, and comes in place of candidates')
 }
 
 function requireDtype(dtype: string): void {

@@ -9,14 +9,15 @@ import type { EngineStep, EngineStepResult, RowCandidates } from './types.js'
  */
 
 const DTYPES: readonly Dtype[] = ['f32', 'f16']
-const HEAD = 12
+const HEAD = 13
 const RESULT_HEAD = 6
-const ROW_HEAD = 2
+const ROW_HEAD = 3
 const NONE = -1
 
 /**
- * `shard, sequence, position, rows, leave, dtype, tokens, hidden dtype, want: rows, candidates, log-sum-exp, ids` (float64,
- * of the ids and tokens how many; -1: there is none), the ids (float64), the tokens (uint32), the hidden states.
+ * `shard, sequence, position, rows, leave, dtype, tokens, hidden dtype, want: rows, candidates, log-sum-exp, ids,
+ * embedding` (float64, of the ids and tokens how many; -1: there is none), the ids (float64), the tokens (uint32), the
+ * hidden states.
  */
 export const STEP: Codec<EngineStep> = {
   encode: step => {
@@ -34,6 +35,7 @@ export const STEP: Codec<EngineStep> = {
     head[9] = want.candidates
     head[10] = want.logSumExp ? 1 : 0
     head[11] = want.ids.length
+    head[12] = want.embedding === true ? 1 : 0
     head.set(want.ids, HEAD)
     const parts = [bytesOf(head)]
     if (tokens !== undefined) parts.push(bytesOf(tokens))
@@ -55,6 +57,7 @@ export const STEP: Codec<EngineStep> = {
       dtype: dtypeOf(number(5)),
       want: { rows: number(8), candidates: number(9), ids, logSumExp: number(10) === 1 }
     }
+    if (number(12) === 1) step.want.embedding = true
     if (number(6) !== NONE) {
       step.tokens = new Uint32Array(source.buffer, source.byteOffset + at, number(6))
       at += step.tokens.byteLength
@@ -66,7 +69,8 @@ export const STEP: Codec<EngineStep> = {
 
 /**
  * `queued, computed, bytes of hidden states, rows of candidates, of the decode: steps, rows` (float64, -1: none), for each
- * row `candidates, log-sum-exp` (float64, NaN: none), for each row the ids (uint32) and logits (float32), the hidden states.
+ * row `candidates, log-sum-exp, width of the embedding` (float64, NaN and -1: none), for each row the ids (uint32), the
+ * logits and the embedding (float32), the hidden states.
  */
 export const STEP_RESULT: Codec<EngineStepResult> = {
   encode: ({ hidden, candidates, queued, computed, decode }) => {
@@ -78,8 +82,13 @@ export const STEP_RESULT: Codec<EngineStepResult> = {
     head[4] = decode?.steps ?? NONE
     head[5] = decode?.rows ?? NONE
     const parts = [bytesOf(head)]
-    for (const { ids, logSumExp } of candidates) parts.push(bytesOf(Float64Array.of(ids.length, logSumExp ?? NaN)))
-    for (const { ids, logits } of candidates) parts.push(bytesOf(ids), bytesOf(logits))
+    for (const { ids, logSumExp, embedding } of candidates) {
+      parts.push(bytesOf(Float64Array.of(ids.length, logSumExp ?? NaN, embedding?.length ?? NONE)))
+    }
+    for (const { ids, logits, embedding } of candidates) {
+      parts.push(bytesOf(ids), bytesOf(logits))
+      if (embedding !== undefined) parts.push(bytesOf(embedding))
+    }
     if (hidden !== undefined) parts.push(hidden)
     return parts
   },
@@ -90,11 +99,16 @@ export const STEP_RESULT: Codec<EngineStepResult> = {
     const rows = number(3)
     let at = 8 * (RESULT_HEAD + ROW_HEAD * rows)
     const candidates = Array.from({ length: rows }, (_, row): RowCandidates => {
-      const [length, logSumExp] = [number(RESULT_HEAD + ROW_HEAD * row), number(RESULT_HEAD + 1 + ROW_HEAD * row)]
+      const first = RESULT_HEAD + ROW_HEAD * row
+      const [length, logSumExp, width] = [number(first), number(first + 1), number(first + 2)]
       const ids = new Uint32Array(source.buffer, source.byteOffset + at, length)
       const logits = new Float32Array(source.buffer, ids.byteOffset + ids.byteLength, length)
       at += ids.byteLength + logits.byteLength
-      return { ids, logits, logSumExp: Number.isNaN(logSumExp) ? undefined : logSumExp }
+      const decoded = { ids, logits, logSumExp: Number.isNaN(logSumExp) ? undefined : logSumExp }
+      if (width === NONE) return decoded
+      const embedding = new Float32Array(source.buffer, source.byteOffset + at, width)
+      at += embedding.byteLength
+      return { ...decoded, embedding }
     })
     const hidden = number(2) === NONE ? undefined : source.subarray(at, at + number(2))
     const result: EngineStepResult = { hidden, candidates, queued: number(0), computed: number(1) }

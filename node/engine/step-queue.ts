@@ -1,4 +1,5 @@
 import { EngineError } from './errors.js'
+import { wantsEmbedding } from './step-check.js'
 import type { EngineStep, EngineStepResult } from './types.js'
 
 export interface QueuedStep {
@@ -22,8 +23,8 @@ export class StepQueue {
   }
 
   /**
-   * Takes what can go with the oldest step into one decode: the same kind of input and `leave`, one step a sequence
-   * (the earliest), at most `rows` rows in all.
+   * Takes what can go with the oldest step into one decode: the same kind of input and output and the same `leave`, one
+   * step a sequence (the earliest), at most `rows` rows in all.
    */
   take(rows: number): QueuedStep[] {
     const [first] = this.#waiting
@@ -56,6 +57,8 @@ export class StepQueue {
   }
 }
 
+/** A decode for embeddings ends before the head, so that what others want of the head needs another one. */
 function isCompatible(a: EngineStep, b: EngineStep): boolean {
+  if (wantsEmbedding(a) !== wantsEmbedding(b)) return false
   return a.leave === b.leave && (a.tokens === undefined) === (b.tokens === undefined)
 }

@@ -54,6 +54,8 @@ export interface Want {
   candidates: number
   ids: number[]
   logSumExp: boolean
+  /** In place of candidates: the last row's hidden state after the output norm. */
+  embedding?: boolean
 }
 
 export interface RowCandidates {
@@ -62,6 +64,8 @@ export interface RowCandidates {
   logits: Float32Array
   /** Over the whole vocabulary; undefined when it was not asked for. */
   logSumExp: number | undefined
+  /** `[width]`; absent when it was not asked for. */
+  embedding?: Float32Array
 }
 
 export interface EngineStep {

@@ -1,6 +1,7 @@
 /** The gateway's application: who may ask, what is logged, and the interfaces that it speaks. */
 import { fastify, type FastifyInstance } from 'fastify'
 import type { ControlService } from '../control/service.js'
+import type { EmbeddingService } from '../pipeline/embedding-types.js'
 import { Access, isLoopback, preflightHeaders, type AccessSettings } from './access.js'
 import type { Answering } from './answering.js'
 import { Authorization } from './authorization.js'
@@ -19,7 +20,7 @@ import type { GatewayParts } from './server.js'
 
 export interface AppParts extends GatewayParts {
   /** Answers in turn, counted where somebody watches. */
-  turns: Pick<ControlService, 'generate'>
+  turns: Pick<ControlService, 'generate'> & EmbeddingService
   running: Running
 }
 
@@ -47,6 +48,9 @@ export function buildApp(parts: AppParts, settings: AccessSettings): FastifyInst
     models: async () => service.models(),
     async *generate(request, options) {
       yield* turns.generate(request, options)
+    },
+    async *embed(request, options) {
+      yield* turns.embed(request, options)
     }
   }
   const authorization = new Authorization({ keyring, service: answering }, { required: !isLoopback(settings.host) })

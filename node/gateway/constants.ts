@@ -25,3 +25,5 @@ export const STOP_MS = 3_000
 export const RETRY_AFTER_SECONDS = 5
 /** Answers to one request (`n`, or several prompts). */
 export const MAX_CHOICES = 8
+/** Texts of one request for embeddings: OpenAI's bound, by which clients make their batches. */
+export const MAX_INPUTS = 2_048

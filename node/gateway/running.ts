@@ -23,11 +23,17 @@ export class Running {
    * @throws what the answer fails with; of a stream, before its first part
    */
   async answer(reply: FastifyReply, answer: Answer, format: StreamFormat | undefined): Promise<unknown> {
+    return this.whole(reply, async signal =>
+      format === undefined ? answer.whole(signal) : sendAll(answer.parts(signal), { reply, format, signal })
+    )
+  }
+
+  /** The same for what comes in one piece only. */
+  async whole(reply: FastifyReply, begin: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
     const gone = new AbortController()
-    const { signal } = gone
     const onClose = (): void => gone.abort(new CodedError('ABORTED', 'The client went away.'))
     reply.raw.once('close', onClose)
-    const ended = format === undefined ? answer.whole(signal) : sendAll(answer.parts(signal), { reply, format, signal })
+    const ended = begin(gone.signal)
     this.#answers.set(gone, ended)
     try {
       return await ended

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { ControlError } from '../control/errors.js'
 import type { ControlService } from '../control/service.js'
 import type { Logger } from '../logger.js'
+import type { EmbeddingService } from '../pipeline/embedding-types.js'
 import { SwarmError } from '../swarm/errors.js'
 import { isLoopback } from './access.js'
 import { buildApp } from './app.js'
@@ -16,7 +17,7 @@ import { Turns } from './turns.js'
 import type { GatewaySettings } from './types.js'
 
 export interface GatewayParts {
-  service: Pick<ControlService, 'generate' | 'models'>
+  service: Pick<ControlService, 'generate' | 'models'> & EmbeddingService
   logger: Pick<Logger, 'info' | 'warn' | 'error' | 'debug'>
   /** Without it there are no keys, and it serves this machine only. */
   keyring?: Keyring
@@ -32,7 +33,7 @@ const LOOPBACK = '127.0.0.1'
 export class Gateway {
   readonly #parts: GatewayParts
   readonly #settings: GatewaySettings
-  readonly #turns: Pick<ControlService, 'generate'>
+  readonly #turns: Pick<ControlService, 'generate'> & EmbeddingService
   readonly #running = new Running()
   #app: FastifyInstance | undefined
   #url: string | undefined

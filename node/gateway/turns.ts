@@ -2,6 +2,7 @@ import type { FaultName } from '../../protocol/protocol-error.js'
 import type { GenerateEvent, GenerateRequest } from '../control/contract.js'
 import type { ControlService, GenerateOptions } from '../control/service.js'
 import { abortable, deadline, DeadlineError } from '../deadline.js'
+import type { EmbedEvent, EmbeddingService, EmbedRequest } from '../pipeline/embedding-types.js'
 import { PipelineError } from '../pipeline/errors.js'
 import { MAX_ANSWERS, RETRY_MS, TURN_MS } from './constants.js'
 import { GatewayError } from './errors.js'
@@ -9,21 +10,21 @@ import { GatewayError } from './errors.js'
 /** Reasons against a stage that pass. */
 const ROOM: ReadonlySet<string> = new Set(['busy', 'context'])
 
-type Generate = Pick<ControlService, 'generate'>
+type Service = Pick<ControlService, 'generate'> & EmbeddingService
 
 /**
  * Answers in turn: who finds every chain of nodes busy waits, the first come first, until one of this node's own answers
  * ends or others have made room. Only the first in the queue tries, and nobody passes it.
  */
-export class Turns implements Generate {
-  readonly #service: Generate
+export class Turns implements Service {
+  readonly #service: Service
   /** Those who wait; the first one tries. */
   readonly #queue: PromiseWithResolvers<undefined>[] = []
   #answers = 0
   /** Wakes who tries. */
   #onRoom: () => void = () => undefined
 
-  constructor({ service }: { service: Generate }) {
+  constructor({ service }: { service: Service }) {
     this.#service = service
   }
 
@@ -33,19 +34,27 @@ export class Turns implements Generate {
   }
 
   /** @throws GatewayError OVERLOADED; what the answer ends with */
-  async *generate(
+  generate(
     request: GenerateRequest,
-    { signal = new AbortController().signal, caller }: GenerateOptions = {}
+    { signal = never(), caller }: GenerateOptions = {}
   ): AsyncGenerator<GenerateEvent> {
+    return this.#inTurn(() => this.#service.generate(request, { signal, caller }), signal)
+  }
+
+  /** @throws GatewayError OVERLOADED; what the request ends with */
+  embed(request: EmbedRequest, { signal = never() }: { signal?: AbortSignal } = {}): AsyncGenerator<EmbedEvent> {
+    return this.#inTurn(() => this.#service.embed(request, { signal }), signal)
+  }
+
+  async *#inTurn<E>(begin: () => AsyncIterable<E>, signal: AbortSignal): AsyncGenerator<E> {
     if (this.#answers >= MAX_ANSWERS) throw overloaded(`${this.#answers} answers are under way or wait already`)
     this.#answers++
     try {
-      const { first, rest } = await this.#begun(request, { signal, caller })
+      const { first, rest } = await this.#begun(begin, signal)
       try {
-        if (first.done !== true) yield first.value
-        yield* rest
+        for (let next = first; next.done !== true; next = await rest.next()) yield next.value
       } finally {
-        await rest.return(undefined)
+        await rest.return?.()
       }
     } finally {
       this.#answers--
@@ -53,10 +62,9 @@ export class Turns implements Generate {
     }
   }
 
-  async #begun(request: GenerateRequest, options: Begin): Promise<Begun> {
-    const { signal } = options
+  async #begun<E>(begin: () => AsyncIterable<E>, signal: AbortSignal): Promise<Begun<E>> {
     if (this.#queue.length === 0) {
-      const begun = await this.#begin(request, options)
+      const begun = await tried(begin)
       if (begun !== undefined) return begun
     }
     using limit = deadline('waiting for a free chain of nodes', TURN_MS, signal)
@@ -67,7 +75,7 @@ export class Turns implements Generate {
       await abortable(turn.promise, limit.signal)
       for (;;) {
         await this.#room(limit.signal)
-        const begun = await this.#begin(request, options)
+        const begun = await tried(begin)
         if (begun !== undefined) return begun
         limit.signal.throwIfAborted()
       }
@@ -78,17 +86,6 @@ export class Turns implements Generate {
     } finally {
       this.#queue.splice(this.#queue.indexOf(turn), 1)
       this.#queue[0]?.resolve(undefined)
-    }
-  }
-
-  /** Undefined where everybody is busy. */
-  async #begin(request: GenerateRequest, options: Begin): Promise<Begun | undefined> {
-    const rest = this.#service.generate(request, options)[Symbol.asyncIterator]()
-    try {
-      return { first: await rest.next(), rest: generatorOf(rest) }
-    } catch (error) {
-      if (isBusy(error)) return undefined
-      throw error
     }
   }
 
@@ -106,21 +103,21 @@ export class Turns implements Generate {
   }
 }
 
-interface Begin {
-  signal: AbortSignal
-  caller: string | undefined
+interface Begun<E> {
+  first: IteratorResult<E>
+  rest: AsyncIterator<E>
 }
 
-interface Begun {
-  first: IteratorResult<GenerateEvent>
-  rest: AsyncGenerator<GenerateEvent>
-}
+const never = (): AbortSignal => new AbortController().signal
 
-async function* generatorOf(iterator: AsyncIterator<GenerateEvent>): AsyncGenerator<GenerateEvent> {
+/** Undefined where everybody is busy. */
+async function tried<E>(begin: () => AsyncIterable<E>): Promise<Begun<E> | undefined> {
+  const rest = begin()[Symbol.asyncIterator]()
   try {
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value
-  } finally {
-    await iterator.return?.()
+    return { first: await rest.next(), rest }
+  } catch (error) {
+    if (isBusy(error)) return undefined
+    throw error
   }
 }
 

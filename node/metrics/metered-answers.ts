@@ -1,10 +1,12 @@
 import type { GenerateEvent, GenerateRequest } from '../control/contract.js'
 import { errorView } from '../control/errors.js'
-import type { ControlService, GenerateOptions } from '../control/service.js'
+import type { ControlOptions, ControlService, GenerateOptions } from '../control/service.js'
+import type { EmbedEvent, EmbeddingService, EmbedRequest } from '../pipeline/embedding-types.js'
 import type { Instruments } from './instruments.js'
 import type { ModelNames } from './model-names.js'
 
-type Answers = Pick<ControlService, 'generate'>
+/** Embeddings count as answers without text. */
+export type Answers = Pick<ControlService, 'generate'> & EmbeddingService
 
 /** How answers end that nobody wants any more. */
 const CANCELLED: ReadonlySet<string> = new Set(['CANCELLED', 'ABORTED'])
@@ -32,14 +34,26 @@ export class MeteredAnswers implements Answers {
     return this.#running
   }
 
-  async *generate(request: GenerateRequest, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+  generate(request: GenerateRequest, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+    return this.#metered(request, options, () => this.#answers.generate(request, options))
+  }
+
+  embed(request: EmbedRequest, options: ControlOptions = {}): AsyncGenerator<EmbedEvent> {
+    return this.#metered(request, options, () => this.#answers.embed(request, options))
+  }
+
+  async *#metered<E extends GenerateEvent | EmbedEvent>(
+    { model }: { model: string },
+    options: ControlOptions,
+    begin: () => AsyncIterable<E>
+  ): AsyncGenerator<E> {
     const { now } = this.#parts
-    const meter = new AnswerMeter(this.#parts, request.model)
+    const meter = new AnswerMeter(this.#parts, model)
     this.#running++
     try {
       // While the reader is busy with an event, nothing is waited for.
       let asked = now()
-      for await (const event of this.#answers.generate(request, options)) {
+      for await (const event of begin()) {
         meter.passed(event, now() - asked)
         yield event
         asked = now()
@@ -72,13 +86,13 @@ class AnswerMeter {
   }
 
   /** @param waited milliseconds */
-  passed(event: GenerateEvent, waited: number): void {
+  passed(event: GenerateEvent | EmbedEvent, waited: number): void {
     this.#waited += waited
     if (event.event === 'route') this.#routed(event.promptTokens)
     if (event.event === 'text') this.#told(event.tokens.length)
     if (event.event === 'reroute') this.#rerouted(event)
     if (event.event === 'error') this.failed(event.error.code)
-    if (event.event === 'done') this.#outcome = 'ok'
+    if (event.event === 'done' || event.event === 'vectors') this.#outcome = 'ok'
   }
 
   /** @param code of the error */

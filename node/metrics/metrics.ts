@@ -1,11 +1,10 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { StatusView } from '../control/contract.js'
-import type { ControlService } from '../control/service.js'
 import type { ServedStep } from '../pipeline/served-shard.js'
 import type { NetworkReading } from '../swarm/network-counts.js'
 import type { Directory } from '../swarm/types.js'
 import { instruments, type Instruments } from './instruments.js'
-import { MeteredAnswers } from './metered-answers.js'
+import { MeteredAnswers, type Answers } from './metered-answers.js'
 import { ModelNames } from './model-names.js'
 import { read } from './readings.js'
 import { noTraffic } from './traffic.js'
@@ -19,8 +18,6 @@ export interface NodeMetricsParts {
   /** Milliseconds, monotonic. */
   now: () => number
 }
-
-type Answers = Pick<ControlService, 'generate'>
 
 /** What a node counts of itself, in a registry of its own. */
 export class NodeMetrics {

@@ -37,7 +37,7 @@ export const METRICS = {
   },
   answers: {
     ...{ name: 'flambeau_answers_total', type: 'counter', unit: 'answers', labels: ['model', 'outcome'] },
-    help: 'Answers of this node that have ended: ok, cancelled, or the code of the error.'
+    help: 'Answers of this node that have ended, embeddings too: ok, cancelled, or the code of the error.'
   },
   generatedTokens: {
     ...{ name: 'flambeau_generated_tokens_total', type: 'counter', unit: 'tokens', labels: ['model'] },

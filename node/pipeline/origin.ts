@@ -3,18 +3,21 @@ import type { ModelLibrary } from '../holding/library.js'
 import type { Manifest } from '../models/types.js'
 import type { MissingLayers } from '../swarm/types.js'
 import { asError } from '../../protocol/errors.js'
-import type { FaultName } from '../../protocol/protocol-error.js'
 import { AnswerStats } from './answer-stats.js'
 import { answer } from './answer.js'
+import { abortedWith, cancelled, isOutOfRange, rerouted, stageViews } from './asking.js'
+import type { Carried, Notice } from './asking.js'
 import { offeredModels, resolveModel, type OfferedModel } from './catalogue.js'
+import type { EmbedEvent, EmbedRequest } from './embedding-types.js'
+import { Embeddings } from './embeddings.js'
 import { PipelineError } from './errors.js'
 import { Notices } from './notices.js'
 import { prepare } from './prepared.js'
 import { samplingOptions } from './request.js'
 import { nextChange } from './route-planner.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
-import { cancelled, Sessions, type SessionsParts } from './sessions.js'
-import type { LinkKind, Reroute, SessionStage } from './session-types.js'
+import { Sessions, type SessionsParts } from './sessions.js'
+import type { Reroute } from './session-types.js'
 import { told, type TokenEvent } from './telling.js'
 import type { TokenizerCache } from './tokenizer-cache.js'
 
@@ -25,8 +28,6 @@ export interface OriginParts extends SessionsParts {
 
 /** On whose behalf, where nobody else is named. */
 const OWNER = 'owner'
-
-type Notice = Extract<GenerateEvent, { event: 'reroute' | 'waiting' }>
 
 /** How an answer is tried. */
 interface Attempt {
@@ -40,11 +41,18 @@ interface Attempt {
 export class Origin {
   readonly #parts: OriginParts
   readonly #sessions: Sessions
+  readonly #embeddings: Embeddings
   #answering = 0
 
   constructor(parts: OriginParts) {
     this.#parts = parts
-    this.#sessions = new Sessions(parts)
+    const sessions = new Sessions(parts)
+    this.#sessions = sessions
+    this.#embeddings = new Embeddings({
+      ...parts,
+      resolve: async (request, notices, signal) => this.#resolve(request, notices, signal),
+      open: async (asked, opening) => sessions.openNew(asked, opening)
+    })
   }
 
   /** Frees what earlier answers have left on the stages. */
@@ -52,7 +60,7 @@ export class Origin {
     this.#sessions.stop()
   }
 
-  /** Answers under way. */
+  /** Answers and requests for embeddings under way. */
   get answering(): number {
     return this.#answering
   }
@@ -61,13 +69,22 @@ export class Origin {
    * Events of one answer; ends after `done`. Leaving the loop or aborting the signal frees every stage.
    * @throws PipelineError, EngineError (tokenizer), ModelError (header)
    */
-  async *generate(
+  generate(
     request: GenerateRequest,
     { signal, caller = OWNER }: { signal: AbortSignal; caller?: string | undefined }
   ): AsyncGenerator<GenerateEvent> {
+    return this.#counted(this.#answerAtLast({ request, caller, fresh: false }, signal), signal)
+  }
+
+  /** Vectors of texts; ends after `vectors`, and is otherwise as an answer. @throws the same */
+  embed(request: EmbedRequest, { signal }: { signal: AbortSignal }): AsyncGenerator<EmbedEvent> {
+    return this.#counted(this.#embeddings.events(request, signal), signal)
+  }
+
+  async *#counted<E>(events: AsyncGenerator<E>, signal: AbortSignal): AsyncGenerator<E> {
     this.#answering++
     try {
-      yield* this.#answerAtLast({ request, caller, fresh: false }, signal)
+      yield* events
     } catch (error) {
       throw signal.aborted ? cancelled() : asError(error)
     } finally {
@@ -111,8 +128,7 @@ export class Origin {
     // The reader may leave while it is told what is waited for.
     using ended = abortedWith(signal)
     const asked = { model, manifest, context, prompt, request, caller, fresh }
-    const onWaiting = ({ message }: PipelineError): void => notices.push({ event: 'waiting', message })
-    const opening = this.#sessions.open(asked, { onReroute, onWaiting }, { signal: ended.controller.signal })
+    const opening = this.#sessions.open(asked, { notices, onReroute, signal: ended.controller.signal })
     using opened = yield* notices.until(opening)
     const { session, cached } = opened
     const views = (): RouteStageView[] => stageViews(session.stages, session.links)
@@ -135,11 +151,7 @@ export class Origin {
   }
 
   /** Asks the swarm once more before it says that nobody has the model; with `wait`, until somebody does. */
-  async #resolve(
-    { model, wait = 0 }: GenerateRequest,
-    notices: Notices<Notice>,
-    signal: AbortSignal
-  ): Promise<OfferedModel> {
+  async #resolve({ model, wait = 0 }: Carried, notices: Notices<Notice>, signal: AbortSignal): Promise<OfferedModel> {
     const { directory, session } = this.#parts
     const began = session.now()
     for (let attempt = 0; ; attempt++) {
@@ -164,27 +176,6 @@ export class Origin {
   }
 }
 
-/** Aborts with its parent, and at the end of the block. */
-function abortedWith(parent: AbortSignal): { controller: AbortController } & Disposable {
-  const controller = new AbortController()
-  const abort = (): void => controller.abort(parent.reason)
-  if (parent.aborted) abort()
-  parent.addEventListener('abort', abort, { once: true })
-  const dispose = (): void => {
-    parent.removeEventListener('abort', abort)
-    controller.abort(new PipelineError('CANCELLED', 'The answer is over.'))
-  }
-  return { controller, [Symbol.dispose]: dispose }
-}
-
-function rerouted({ left, stages, links, replayed, elapsed }: Reroute): Notice {
-  const lost = left.map(({ stage, reason }) => ({
-    ...{ peer: stage.peer, name: stage.name ?? '', start: stage.start, end: stage.leave },
-    ...(reason !== undefined && { reason })
-  }))
-  return { event: 'reroute', stages: stageViews(stages, links), lost, replayed, elapsedMs: elapsed }
-}
-
 /** From the beginning where it went on from an earlier answer, then in f32 where f16 is too small; undefined: it is no use. */
 function nextAttempt(attempt: Attempt, cached: number, error: unknown): Attempt | undefined {
   const { request } = attempt
@@ -192,10 +183,6 @@ function nextAttempt(attempt: Attempt, cached: number, error: unknown): Attempt 
   return request.dtype === undefined && isOutOfRange(error)
     ? { ...attempt, request: { ...request, dtype: 'f32' } }
     : undefined
-}
-
-function isOutOfRange(error: unknown): boolean {
-  return error instanceof PipelineError && error.details['status'] === ('OUT_OF_RANGE' satisfies FaultName)
 }
 
 /** Positions left for the answer. */
@@ -206,11 +193,4 @@ function checkContext({ name, context }: Manifest, promptLength: number): number
     `The prompt has ${promptLength} tokens, and ${name} has room for ${context} with the answer. Shorten the prompt.`,
     { details: { promptTokens: promptLength, context } }
   )
-}
-
-function stageViews(stages: readonly SessionStage[], links: readonly LinkKind[]): RouteStageView[] {
-  return stages.map(({ peer, name = '', start, leave, local }, i) => ({
-    ...{ peer, name, start, end: leave, local },
-    link: i === stages.length - 1 ? 'origin' : links[i] === 'star' ? 'star' : 'direct'
-  }))
 }

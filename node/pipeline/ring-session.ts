@@ -1,5 +1,5 @@
 import { MAX_SEQUENCE } from '../../protocol/limits.js'
-import type { Result, RowCandidates } from '../../protocol/result.js'
+import type { Result } from '../../protocol/result.js'
 import type { Step, Want } from '../../protocol/step.js'
 import { abortable } from '../deadline.js'
 import { PipelineError } from './errors.js'
@@ -18,6 +18,7 @@ import type {
   StepRequest
 } from './session-types.js'
 import { broken, clause } from './stage-faults.js'
+import { wrongRows } from './wrong-rows.js'
 import { StageWatch } from './stage-watch.js'
 
 export interface RingSessionParts {
@@ -287,7 +288,7 @@ export class RingSession {
       seat.lose(broken(seat.stage, 'it sent a result that nobody waits for'))
       return
     }
-    const wrong = wrongRows(rows, pending.request.want, this.#plan.vocabulary)
+    const wrong = wrongRows(rows, pending.request.want, this.#plan)
     if (wrong !== undefined) {
       seat.lose(broken(seat.stage, wrong))
       return
@@ -303,14 +304,3 @@ export class RingSession {
 }
 
 const NOTHING: Want = { rows: 0, candidates: 0, ids: [], logSumExp: false }
-
-/** Why an answer cannot be right; undefined when it may be. */
-function wrongRows(rows: readonly RowCandidates[], want: Want, vocabulary: number): string | undefined {
-  if (rows.length !== want.rows) return `${rows.length} rows of candidates where ${want.rows} were wanted`
-  const least = Math.min(want.candidates, vocabulary) + want.ids.length
-  for (const { ids } of rows) {
-    if (ids.length !== least) return `${ids.length} candidates where ${least} were wanted`
-    if (ids.some(id => id >= vocabulary)) return 'candidates outside the vocabulary'
-  }
-  return undefined
-}

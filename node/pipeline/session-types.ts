@@ -18,6 +18,8 @@ export interface SessionPlan {
   manifest: string
   layers: number
   vocabulary: number
+  /** Of a hidden state, elements. */
+  width: number
   /** Positions to reserve. */
   context: number
   dtype: Dtype

@@ -1,34 +1,24 @@
 import type { GenerateRequest } from '../control/contract.js'
-import type { Manifest } from '../models/types.js'
 import type { Directory } from '../swarm/types.js'
-import type { OfferedModel } from './catalogue.js'
-import { PipelineError } from './errors.js'
+import { cancelled, type Asked, type Opening } from './asking.js'
+import type { PipelineError } from './errors.js'
 import { KeptSessions, type KeptSession } from './kept-sessions.js'
 import { RingSession, type RingSessionParts } from './ring-session.js'
 import { DirectoryPlanner } from './route-planner.js'
-import type { Reroute } from './session-types.js'
 
 export interface SessionsParts {
   directory: Directory
   session: Pick<RingSessionParts, 'openChannel' | 'ping' | 'now'>
 }
 
-export interface Asked {
-  model: OfferedModel
-  manifest: Manifest
-  /** Positions of prompt and answer. */
-  context: number
+/** An answer that a session is wanted for. */
+export interface AskedAnswer extends Asked {
   prompt: Uint32Array
   request: GenerateRequest
   /** On whose behalf. */
   caller: string
   /** It must not go on from an earlier answer. */
   fresh: boolean
-}
-
-export interface SessionEvents {
-  onReroute: (reroute: Reroute) => void
-  onWaiting: (why: PipelineError) => void
 }
 
 interface Found {
@@ -56,9 +46,11 @@ export class Sessions {
     this.#parts = parts
   }
 
-  /** @param signal closes the session until it is disposed of. @throws PipelineError; the signal's reason */
-  async open(asked: Asked, events: SessionEvents, { signal }: { signal: AbortSignal }): Promise<OpenedSession> {
-    const found = (await this.#resume(asked, events, signal)) ?? (await this.#openNew(asked, events, signal))
+  /** Its signal closes the session until that is disposed of. @throws PipelineError; the signal's reason */
+  async open(asked: AskedAnswer, opening: Opening): Promise<OpenedSession> {
+    const { signal } = opening
+    const resumed = await this.#resume(asked, opening)
+    const found = resumed ?? { session: await this.openNew(asked, opening), cached: 0 }
     const { session } = found
     const cancel = (): void => session.close(cancelled())
     if (signal.aborted) cancel()
@@ -78,28 +70,46 @@ export class Sessions {
     }
   }
 
+  /** Of nothing that was there before. @throws PipelineError; the signal's reason */
+  async openNew(asked: Asked, opening: Opening): Promise<RingSession> {
+    const { model, manifest, context, request } = asked
+    const { dtype = 'f16' } = request
+    const { onReroute, signal } = opening
+    const planner = this.#planner(asked, opening)
+    const { layers, vocabulary, width } = manifest
+    const exactReplay = request.replay === 'exact'
+    const session = await RingSession.open(
+      { ...this.#parts.session, planner, onReroute: reroute => planner.opened && onReroute(reroute) },
+      { manifest: model.manifest, layers, vocabulary, width, context, dtype, exactReplay },
+      { signal }
+    )
+    planner.opened = true
+    return session
+  }
+
   /** Frees those that are kept. */
   stop(): void {
     this.#kept.stop()
   }
 
   /** False where it cannot be: it is of no use any more. */
-  #keep(asked: Asked, session: RingSession, tokens: readonly number[]): boolean {
+  #keep(asked: AskedAnswer, session: RingSession, tokens: readonly number[]): boolean {
     if (isExact(asked.request) || !session.rest()) return false
     this.#kept.keep({ key: keyOf(asked), session, tokens: Uint32Array.from(tokens.slice(0, session.rows)) })
     return true
   }
 
-  async #resume(asked: Asked, events: SessionEvents, signal: AbortSignal): Promise<Found | undefined> {
+  async #resume(asked: AskedAnswer, opening: Opening): Promise<Found | undefined> {
     const { prompt, context, request, fresh } = asked
+    const { onReroute, signal } = opening
     if (fresh || isExact(request)) return undefined
     const found = this.#kept.take(keyOf(asked), prompt)
     if (found === undefined) return undefined
     const { session } = found.kept
-    const planner = this.#planner(asked, events)
+    const planner = this.#planner(asked, opening)
     planner.opened = true
     try {
-      await session.resume({ context, planner, onReroute: events.onReroute }, { signal })
+      await session.resume({ context, planner, onReroute }, { signal })
       return { session, cached: found.shared }
     } catch {
       session.close()
@@ -108,36 +118,19 @@ export class Sessions {
     }
   }
 
-  async #openNew(asked: Asked, events: SessionEvents, signal: AbortSignal): Promise<Found> {
-    const { model, manifest, context, request } = asked
-    const { dtype = 'f16' } = request
-    const planner = this.#planner(asked, events)
-    const { layers, vocabulary } = manifest
-    const exactReplay = request.replay === 'exact'
-    const session = await RingSession.open(
-      { ...this.#parts.session, planner, onReroute: reroute => planner.opened && events.onReroute(reroute) },
-      { manifest: model.manifest, layers, vocabulary, context, dtype, exactReplay },
-      { signal }
-    )
-    planner.opened = true
-    return { session, cached: 0 }
-  }
-
-  #planner({ model, manifest, context, request }: Asked, { onWaiting }: SessionEvents): DirectoryPlanner {
+  #planner({ model, manifest, context, request }: Asked, { notices }: Opening): DirectoryPlanner {
     const { directory, session } = this.#parts
+    const onWaiting = ({ message }: PipelineError): void => notices.push({ event: 'waiting', message })
     const waitMs = (request.wait ?? 0) * 1_000
     return new DirectoryPlanner({ directory, now: session.now, onWaiting }, { model, manifest, context, waitMs })
   }
 }
-
-/** For who has left. */
-export const cancelled = (): PipelineError => new PipelineError('CANCELLED', 'The answer was cancelled.')
 
 /** What an answer rounds to depends on the steps in which its prompt is read, and so on what is there already. */
 function isExact({ replay, sampling }: GenerateRequest): boolean {
   return replay === 'exact' || sampling.seed !== undefined
 }
 
-function keyOf({ caller, model, request: { dtype = 'f16' } }: Asked): string {
+function keyOf({ caller, model, request: { dtype = 'f16' } }: AskedAnswer): string {
   return `${caller} ${model.manifest} ${dtype}`
 }

@@ -128,8 +128,8 @@ async function layersOf(file: string): Promise<{ layers: number }> {
 
 function meshTurn({ id, manifest, session }: TwoNodes, dtype: 'f16' | 'f32'): Turn {
   return async tokens => {
-    const { layers, vocabulary } = manifest
-    const plan = { manifest: id, layers, vocabulary, context: CONTEXT / 2, dtype }
+    const { layers, vocabulary, width } = manifest
+    const plan = { manifest: id, layers, vocabulary, width, context: CONTEXT / 2, dtype }
     const ring = await RingSession.open(session, plan, { signal: new AbortController().signal })
     try {
       return await greedily(tokens, manifest.vocabulary, async (ids, position) => {

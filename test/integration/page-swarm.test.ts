@@ -42,7 +42,7 @@ describe.skipIf(obstacle !== undefined)(`the swarm in a browser ${obstacle ?? ''
   }
   const gateway = new Gateway(
     {
-      service: { models: () => Promise.resolve(modelViews(nodes)), generate: never },
+      service: { models: () => Promise.resolve(modelViews(nodes)), generate: never, embed: never },
       logger,
       page: {
         service: {

@@ -1,6 +1,7 @@
 import type { GenerateEvent, GenerateRequest, ModelView } from '../../control/contract.js'
 import type { GenerateOptions } from '../../control/service.js'
 import { answersTo, resolveModel } from '../../pipeline/catalogue.js'
+import type { EmbedEvent, EmbedRequest } from '../../pipeline/embedding-types.js'
 import type { Answering } from '../answering.js'
 import { GatewayError } from '../errors.js'
 import type { Key } from './key.js'
@@ -24,11 +25,26 @@ export class KeyedService implements Answering {
   }
 
   /** @throws GatewayError INVALID_KEY, MODEL_NOT_ALLOWED, TOKENS_EXHAUSTED; what the answer ends with */
-  async *generate(request: GenerateRequest, { signal }: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+  generate(request: GenerateRequest, options: GenerateOptions = {}): AsyncGenerator<GenerateEvent> {
+    return this.#paid(request, options, (allowed, signal) =>
+      this.#service.generate(allowed, { signal, caller: this.#key.hash })
+    )
+  }
+
+  /** @throws the same; what the request ends with */
+  embed(request: EmbedRequest, options: { signal?: AbortSignal } = {}): AsyncGenerator<EmbedEvent> {
+    return this.#paid(request, options, (allowed, signal) => this.#service.embed(allowed, { signal }))
+  }
+
+  async *#paid<R extends { model: string }, E extends GenerateEvent | EmbedEvent>(
+    request: R,
+    { signal }: { signal?: AbortSignal },
+    begin: (allowed: R, signal: AbortSignal) => AsyncGenerator<E>
+  ): AsyncGenerator<E> {
     if (this.#left < 1) throw this.#exhausted()
     const allowed = await this.#allowed(request)
     using answer = this.#keyring.underWay(this.#key, signal)
-    const events = this.#service.generate(allowed, { signal: answer.signal, caller: this.#key.hash })
+    const events = begin(allowed, answer.signal)
     // Frees every stage although a reader that has stopped reading asks for nothing more.
     answer.signal.addEventListener('abort', () => void events.return(undefined).catch(() => undefined))
     const meter = new Meter()
@@ -54,7 +70,7 @@ export class KeyedService implements Answering {
   }
 
   /** With the hash of the model in the place of its name, so that it is this very model that answers. */
-  async #allowed(request: GenerateRequest): Promise<GenerateRequest> {
+  async #allowed<R extends { model: string }>(request: R): Promise<R> {
     const { models } = this.#key
     if (models === undefined) return request
     const { model: wanted } = request
@@ -82,7 +98,7 @@ class Meter {
   #generated = 0
 
   /** What an event adds. An answer that begins again with the same prompt adds no prompt. */
-  newTokens(event: GenerateEvent): number {
+  newTokens(event: GenerateEvent | EmbedEvent): number {
     if (event.event === 'route') return this.#upTo({ prompt: event.promptTokens })
     if (event.event === 'text') return this.#upTo({ generated: this.#generated + event.tokens.length })
     if (event.event !== 'done') return 0

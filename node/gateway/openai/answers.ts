@@ -14,7 +14,9 @@ export function repeated(request: GenerateRequest, count: number): GenerateReque
 }
 
 /** How an answer is carried. */
-export function carriedBy({ flambeau }: CommonRequest): Pick<GenerateRequest, 'dtype' | 'replay' | 'wait'> {
+export function carriedBy({
+  flambeau
+}: Pick<CommonRequest, 'flambeau'>): Pick<GenerateRequest, 'dtype' | 'replay' | 'wait'> {
   return withoutUndefined({ ...flambeau })
 }
 

@@ -5,6 +5,8 @@ import type { EndpointParts } from '../endpoint-parts.js'
 import { eventStream } from '../sse.js'
 import { askedForChat, ChatForm } from './chat.js'
 import { askedForCompletion, CompletionForm } from './completions.js'
+import { embeddings } from './embeddings.js'
+import { embeddingRequest } from './embedding-schema.js'
 import { Completion } from './endpoint.js'
 import { errorBody } from './error-body.js'
 import { modelObject } from './models.js'
@@ -32,5 +34,10 @@ export function addOpenAi(app: FastifyInstance, { serviceFor, running }: Endpoin
     const form = new CompletionForm(request)
     const completion = new Completion(service, form, { request, asked: askedForCompletion(request) })
     return running.answer(reply, completion, request.stream === true ? stream : undefined)
+  })
+  app.post('/v1/embeddings', async ({ body, caller }, reply) => {
+    const service = serviceFor(caller)
+    const request = checked(embeddingRequest, body)
+    return running.whole(reply, async signal => embeddings(service, request, signal))
   })
 }

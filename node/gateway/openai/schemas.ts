@@ -16,6 +16,15 @@ const logitBias = z
   .record(z.string().regex(/^\d{1,7}$/, 'keys are token ids'), z.number().min(-100).max(100))
   .refine(bias => Object.keys(bias).length <= MAX_WANTED_IDS, { error: `at most ${MAX_WANTED_IDS} tokens` })
 
+/** How an answer is carried: Flambeau's own. */
+export const carriage = z.strictObject({
+  dtype: z.enum(['f32', 'f16']).optional(),
+  replay: z.enum(['fast', 'exact']).optional(),
+  wait: z.number().min(0).max(MAX_WAIT_SECONDS).optional()
+})
+/** Whom it is for; makes no difference to the answer. */
+export const user = z.string().max(4096)
+
 const common = {
   model: shortText,
   ...samplingFields,
@@ -24,16 +33,8 @@ const common = {
   max_tokens: maxTokens.optional(),
   stream: z.boolean().optional(),
   stream_options: z.strictObject({ include_usage: z.boolean().optional() }).optional(),
-  /** Whom it is for; makes no difference to the answer. */
-  user: z.string().max(4096).optional(),
-  /** How the answer is carried: Flambeau's own. */
-  flambeau: z
-    .strictObject({
-      dtype: z.enum(['f32', 'f16']).optional(),
-      replay: z.enum(['fast', 'exact']).optional(),
-      wait: z.number().min(0).max(MAX_WAIT_SECONDS).optional()
-    })
-    .optional()
+  user: user.optional(),
+  flambeau: carriage.optional()
 }
 
 const textPart = z.strictObject({ type: z.literal('text'), text: z.string() })

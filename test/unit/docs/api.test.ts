@@ -5,13 +5,16 @@ import {
   MAX_BODY_BYTES,
   MAX_CHOICES,
   MAX_HEADER_BYTES,
+  MAX_INPUTS,
   TURN_MS
 } from '../../../node/gateway/constants.js'
 import { KINDS } from '../../../node/gateway/errors.js'
 import { MAX_LISTENERS } from '../../../node/gateway/page/constants.js'
 import { listedModel, runningModel, shownModel } from '../../../node/gateway/ollama/models.js'
 import * as ollama from '../../../node/gateway/ollama/schemas.js'
+import { embeddingRequest } from '../../../node/gateway/openai/embedding-schema.js'
 import { chatRequest, completionRequest } from '../../../node/gateway/openai/schemas.js'
+import { MAX_EMBEDDED_TOKENS, MAX_VECTOR_NUMBERS } from '../../../node/pipeline/embedding-input.js'
 import { DEFAULT_MAX_TOKENS, DEFAULT_SAMPLING, PENALTY_WINDOW } from '../../../node/pipeline/sampling.js'
 import { codeSpans, page, prose, tableRows } from './markdown.js'
 
@@ -33,6 +36,15 @@ describe('docs/api.md', () => {
     const all = Object.keys(completionRequest.shape)
     expect(own.filter(field => !all.includes(field))).toEqual([])
     expect(all.filter(field => !own.includes(field) && !inherited.includes(field))).toEqual([])
+  })
+
+  it('lists the fields of embeddings, and their bounds', () => {
+    expect(fieldsIn('Embeddings').sort()).toEqual(Object.keys(embeddingRequest.shape).sort())
+    const said = tableRows(api, 'Embeddings').find(([field]) => field === '`input`')?.[1]
+    expect(said).toContain(`at most ${MAX_INPUTS} of either; with at most ${MAX_EMBEDDED_TOKENS} tokens in all`)
+    expect(prose(api)).toContain(
+      `at most ${MAX_VECTOR_NUMBERS} values: ${MAX_VECTOR_NUMBERS / 4096} of 4096 dimensions`
+    )
   })
 
   it.each([

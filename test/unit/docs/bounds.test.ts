@@ -6,6 +6,7 @@ import * as estimates from '../../../node/estimate/constants.js'
 import { MAX_REQUEST_BYTES, MAX_STREAMS } from '../../../node/control/limits.js'
 import * as availability from '../../../node/availability/constants.js'
 import * as pipeline from '../../../node/pipeline/constants.js'
+import { SESSION_POSITIONS } from '../../../node/pipeline/embedding-input.js'
 import { STEPS_IN_FLIGHT } from '../../../node/pipeline/prompt.js'
 import { FRAME_MILLISECONDS } from '../../../node/swarm/frame-stream.js'
 import * as trust from '../../../node/trust/constants.js'
@@ -20,6 +21,7 @@ const BOUNDS: readonly (readonly [string, string])[] = [
   ['steps of one session', String(pipeline.MAX_STEPS_IN_FLIGHT)],
   ['chunks of a prompt', String(STEPS_IN_FLIGHT)],
   ['sessions on one node', `${pipeline.MAX_SESSIONS}, ${pipeline.MAX_SESSIONS_PER_PEER}`],
+  ['positions of texts', String(SESSION_POSITIONS)],
   ['silence until', `${pipeline.SESSION_SILENCE_MS / 1_000} s`],
   ['bytes that wait for one', `${trust.MAX_UNSENT_BYTES_PER_PEER / MIB} MiB`],
   ["bytes of one peer's steps", `${trust.MAX_WAITING_BYTES_PER_PEER / MIB} MiB`],

@@ -37,7 +37,10 @@ const hidden: EngineStep = {
   want
 }
 
+const embedding = { rows: 1, candidates: 0, ids: [], logSumExp: false, embedding: true }
+
 test('a step that fits its shard passes', () => {
+  expect(() => checkStep({ ...hidden, want: embedding }, last)).not.toThrow()
   expect(() => checkStep(tokens, first)).not.toThrow()
   expect(() => checkStep({ ...tokens, leave: 1 }, first)).not.toThrow()
   expect(() => checkStep(hidden, last)).not.toThrow()
@@ -58,6 +61,7 @@ const refusedTokens: [string, Partial<EngineStep>][] = [
   ['leaving where it starts', { leave: 0 }],
   ['leaving behind the end', { leave: 5 }],
   ['candidates without the head', { want }],
+  ['an embedding without the head', { want: embedding }],
   ['both kinds of input', { hidden: { dtype: 'f32', bytes: new Uint8Array(64) } }]
 ]
 
@@ -73,7 +77,12 @@ const refusedHidden: [string, Partial<EngineStep>][] = [
   ['more candidate rows than rows', { want: { ...want, rows: 3 } }],
   ['an asked id beyond the vocabulary', { want: { ...want, ids: [100] } }],
   ['too many asked ids', { want: { ...want, ids: new Array<number>(MAX_ASKED_IDS + 1).fill(0) } }],
-  ['a negative count of candidates', { want: { ...want, candidates: -1 } }]
+  ['a negative count of candidates', { want: { ...want, candidates: -1 } }],
+  ['two embeddings', { want: { ...embedding, rows: 2 } }],
+  ['an embedding of no row', { want: { ...embedding, rows: 0 } }],
+  ['an embedding and candidates', { want: { ...embedding, candidates: 1 } }],
+  ['an embedding and the logit of a token', { want: { ...embedding, ids: [1] } }],
+  ['an embedding and a log-sum-exp', { want: { ...embedding, logSumExp: true } }]
 ]
 
 test.each(refusedHidden)('hidden states with %s are refused', (_, change) => {

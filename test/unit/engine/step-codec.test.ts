@@ -20,7 +20,13 @@ const step: fc.Arbitrary<EngineStep> = fc
     rows: number,
     leave: number,
     dtype,
-    want: fc.record({ rows: number, candidates: number, ids: fc.array(number), logSumExp: fc.boolean() }),
+    want: fc.record(
+      {
+        ...{ rows: number, candidates: number, ids: fc.array(number), logSumExp: fc.boolean() },
+        embedding: fc.constant(true)
+      },
+      { requiredKeys: ['rows', 'candidates', 'ids', 'logSumExp'] }
+    ),
     tokens: fc.option(fc.uint32Array()),
     hidden: fc.option(fc.record({ dtype, bytes: fc.uint8Array() }))
   })
@@ -33,12 +39,14 @@ const step: fc.Arbitrary<EngineStep> = fc
 const candidates = fc
   .record({
     pairs: fc.array(fc.tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.float({ noNaN: true }))),
-    logSumExp: fc.option(fc.double({ noNaN: true }), { nil: undefined })
+    logSumExp: fc.option(fc.double({ noNaN: true }), { nil: undefined }),
+    embedding: fc.option(fc.float32Array({ noNaN: true }))
   })
-  .map(({ pairs, logSumExp }) => ({
+  .map(({ pairs, logSumExp, embedding }) => ({
     ids: Uint32Array.from(pairs, ([id]) => id),
     logits: Float32Array.from(pairs, ([, logit]) => logit),
-    logSumExp
+    logSumExp,
+    ...(embedding !== null && { embedding })
   }))
 
 const result: fc.Arbitrary<EngineStepResult> = fc

@@ -55,6 +55,25 @@ test('a step that does not fit waits, and so do the later ones of its sequence',
   expect(places(queue.take(8))).toEqual([[1, 6]])
 })
 
+test('steps for embeddings and steps for candidates wait for each other', () => {
+  const embedding = { ...WANT, rows: 1, embedding: true }
+  const candidates = { ...WANT, rows: 1, candidates: 1 }
+  const { queue } = queueOf(
+    { sequence: 0, want: candidates },
+    { sequence: 1, want: embedding },
+    { sequence: 2 },
+    { sequence: 3, want: embedding }
+  )
+  expect(places(queue.take(8))).toEqual([
+    [0, 0],
+    [2, 0]
+  ])
+  expect(places(queue.take(8))).toEqual([
+    [1, 0],
+    [3, 0]
+  ])
+})
+
 test('steps that leave elsewhere or bring another kind of input wait for a decode of their own', () => {
   const hidden = { dtype: 'f32' as const, bytes: new Uint8Array(4) }
   const { queue } = queueOf({ sequence: 0 }, { sequence: 1, leave: 3 }, { sequence: 2, hidden }, { sequence: 3 })

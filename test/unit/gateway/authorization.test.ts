@@ -9,6 +9,7 @@ import { Authorization, type Caller } from '../../../node/gateway/authorization.
 import { newSecret } from '../../../node/gateway/keys/key.js'
 import { Gateway } from '../../../node/gateway/server.js'
 import { keysAtHome, type KeysAtHome } from './keys/keys.js'
+import { embed } from './no-embeddings.js'
 
 const code = (value: string): Error => expect.objectContaining({ code: value }) as Error
 const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
@@ -17,7 +18,7 @@ async function* generate(): AsyncGenerator<GenerateEvent> {
   yield await Promise.resolve({ event: 'route', stages: [], promptTokens: 2, cachedTokens: 0 })
 }
 
-const service = { generate, models: () => Promise.resolve([]) }
+const service = { generate, embed, models: () => Promise.resolve([]) }
 const of = ({ keyring }: KeysAtHome, required: boolean): Authorization =>
   new Authorization({ keyring, service }, { required })
 const kinds = (caller: Caller): string => (caller.kind === 'key' ? caller.name : caller.kind)

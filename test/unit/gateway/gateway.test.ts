@@ -7,6 +7,7 @@ import type { GenerateEvent, GenerateRequest } from '../../../node/control/contr
 import { MAX_BODY_BYTES } from '../../../node/gateway/constants.js'
 import { Gateway } from '../../../node/gateway/server.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
+import { embed } from './no-embeddings.js'
 
 const CHAT = { model: 'toy', messages: [{ role: 'user', content: 'hi' }] }
 const STATS = {
@@ -45,7 +46,7 @@ async function* generate(
 }
 
 const gateway = new Gateway(
-  { service: { generate, models: () => Promise.resolve([]) }, logger },
+  { service: { generate, embed, models: () => Promise.resolve([]) }, logger },
   { listen: { host: '127.0.0.1', port: 0 }, origins: ['https://chat.example.org'] }
 )
 
@@ -269,7 +270,7 @@ describe('the gateway', () => {
 })
 
 it('a gateway takes another port where the usual one is taken, unless its owner chose it', async () => {
-  const service = { generate, models: () => Promise.resolve([]) }
+  const service = { generate, embed, models: () => Promise.resolve([]) }
   const port = Number(new URL(gateway.url ?? '').port)
   const chosen = new Gateway({ service, logger }, { listen: { host: '127.0.0.1', port }, origins: [] })
   await expect(chosen.start()).rejects.toThrow(expect.objectContaining({ code: 'PORT_TAKEN' }))

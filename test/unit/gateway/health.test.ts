@@ -6,6 +6,7 @@ import { readinessOf } from '../../../node/gateway/health.js'
 import { Gateway } from '../../../node/gateway/server.js'
 import { parseExposition, valueOf } from '../../support/exposition.js'
 import { MetricsBench, STATUS } from '../metrics/bench.js'
+import { embed } from './no-embeddings.js'
 
 const ONLINE = { state: 'online' as const, pauses: [], overruled: [] }
 const owner = { reason: 'owner' as const, until: undefined }
@@ -24,7 +25,7 @@ async function* generate({ messages }: GenerateRequest, options: { signal?: Abor
 
 const gateway = new Gateway(
   {
-    service: { generate, models: () => Promise.resolve([]) },
+    service: { generate, embed, models: () => Promise.resolve([]) },
     logger,
     health: { metrics: bench.metrics, status: () => Promise.resolve(status) }
   },

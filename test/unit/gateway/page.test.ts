@@ -15,6 +15,7 @@ import { Gateway } from '../../../node/gateway/server.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
 import { PLAN } from '../control/memory-service.js'
 import { STATUS } from '../metrics/bench.js'
+import { embed } from './no-embeddings.js'
 
 const ALLOWED = 'https://chat.example.org'
 const STATIC = new URL('../../../node/gateway/page/static/', import.meta.url)
@@ -41,7 +42,7 @@ const page: PageParts = {
   secret: SECRET,
   positions: () => 7
 }
-const service = { models: () => Promise.resolve([]), generate: vi.fn() }
+const service = { models: () => Promise.resolve([]), generate: vi.fn(), embed }
 const gateway = new Gateway({ service, logger, page }, { listen: { host: '127.0.0.1', port: 0 }, origins: [ALLOWED] })
 
 beforeAll(async () => gateway.start())

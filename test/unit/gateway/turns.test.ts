@@ -2,7 +2,9 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { GenerateEvent, GenerateRequest } from '../../../node/control/contract.js'
 import { MAX_ANSWERS, RETRY_MS, TURN_MS } from '../../../node/gateway/constants.js'
 import { Turns } from '../../../node/gateway/turns.js'
+import type { EmbedEvent, EmbedRequest } from '../../../node/pipeline/embedding-types.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
+import { embed } from './no-embeddings.js'
 
 const code = (value: string): Error => expect.objectContaining({ code: value }) as Error
 const busy = (): PipelineError => new PipelineError('NO_ROUTE', 'busy', { details: { status: 'BUSY' } })
@@ -29,7 +31,7 @@ function swarm(room: number) {
       answers.room++
     }
   }
-  return Object.assign(answers, { turns: new Turns({ service: { generate } }) })
+  return Object.assign(answers, { turns: new Turns({ service: { generate, embed } }) })
 }
 
 function ask(turns: Turns, model: string, signal?: AbortSignal) {
@@ -100,11 +102,47 @@ describe('turns', () => {
     expect((await c.first).value).toEqual(text('c'))
   })
 
+  it('ends an answer whose reader leaves at its first event', async () => {
+    const one = swarm(1)
+    for await (const event of one.turns.generate({ model: 'a', prompt: '', sampling: {} })) {
+      expect(event).toEqual(text('a'))
+      break
+    }
+    expect([one.room, one.turns.load]).toEqual([1, { answers: 0, waiting: 0 }])
+  })
+
+  it('lets embeddings wait in the same queue', async () => {
+    const vectors: EmbedEvent = { event: 'vectors', vectors: [] }
+    let room = 0
+    async function* make({ model }: EmbedRequest): AsyncGenerator<EmbedEvent> {
+      if (room === 0) throw busy()
+      yield await Promise.resolve<EmbedEvent>({ event: 'waiting', message: model })
+      yield vectors
+    }
+    async function* generate(): AsyncGenerator<GenerateEvent> {
+      yield await Promise.reject(busy())
+    }
+    const turns = new Turns({ service: { generate, embed: make } })
+    const gone = new AbortController()
+    const answer = ask(turns, 'a', gone.signal)
+    const events = turns.embed({ model: 'b', input: ['x'] })
+    const first = events.next()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(turns.load).toEqual({ answers: 2, waiting: 2 })
+    room = 1
+    gone.abort(new Error('gone'))
+    await expect(answer.first).rejects.toThrow('gone')
+    await vi.advanceTimersByTimeAsync(RETRY_MS)
+    expect([(await first).value, (await events.next()).value]).toEqual([{ event: 'waiting', message: 'b' }, vectors])
+    expect((await events.next()).done).toBe(true)
+    expect(turns.load).toEqual({ answers: 0, waiting: 0 })
+  })
+
   it('passes other errors on at once', async () => {
     const generate = (): AsyncIterable<GenerateEvent> => {
       throw new PipelineError('UNKNOWN_MODEL', 'nobody')
     }
-    const turns = new Turns({ service: { generate } })
+    const turns = new Turns({ service: { generate, embed } })
     await expect(ask(turns, 'a').first).rejects.toThrow(code('UNKNOWN_MODEL'))
     expect(turns.load).toEqual({ answers: 0, waiting: 0 })
   })

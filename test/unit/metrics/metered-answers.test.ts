@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { GenerateEvent, GenerateRequest, GenerateStats } from '../../../node/control/contract.js'
+import type { EmbedEvent } from '../../../node/pipeline/embedding-types.js'
 import { PipelineError } from '../../../node/pipeline/errors.js'
+import { embed } from '../gateway/no-embeddings.js'
 import { MANIFEST } from '../pipeline/toy-mesh.js'
 import { MetricsBench } from './bench.js'
 
@@ -16,6 +18,7 @@ const reroute = (elapsedMs: number, reason?: string): GenerateEvent => ({
 /** Answers with these events; a number is milliseconds that pass before the next one, an error ends it. */
 function answering(bench: MetricsBench, script: readonly (GenerateEvent | number | Error)[]) {
   return bench.metrics.answers({
+    embed,
     generate: async function* () {
       for (const part of script) {
         await Promise.resolve()
@@ -115,12 +118,33 @@ describe('MeteredAnswers', () => {
     ])
   })
 
+  it('counts embeddings as answers without text', async () => {
+    const bench = new MetricsBench()
+    const script: EmbedEvent[] = [
+      { event: 'route', stages: [], promptTokens: 9, cachedTokens: 0 },
+      { event: 'vectors', vectors: [Float32Array.of(1)] }
+    ]
+    const answers = bench.metrics.answers({
+      generate: () => answering(bench, []).generate(REQUEST),
+      embed: async function* () {
+        for (const event of script) yield await Promise.resolve(event)
+      }
+    })
+    const events: EmbedEvent[] = []
+    for await (const event of answers.embed({ model: 'toy', input: ['x'] })) events.push(event)
+    expect(events).toEqual(script)
+    expect(await bench.value('flambeau_answers_total', { model: 'Toy', outcome: 'ok' })).toBe(1)
+    expect(await bench.value('flambeau_prompt_tokens_total', { model: 'Toy' })).toBe(9)
+    expect(await bench.value('flambeau_first_token_seconds_count', { model: 'Toy' })).toBeUndefined()
+  })
+
   it('shows how many are under way, and how many of these wait', async () => {
     const bench = new MetricsBench()
     const load = { answers: 0, waiting: 0 }
-    bench.metrics.answersInTurn({ load, generate: () => answering(bench, []).generate(REQUEST) })
+    bench.metrics.answersInTurn({ load, embed, generate: () => answering(bench, []).generate(REQUEST) })
     const gate = Promise.withResolvers<undefined>()
     const held = bench.metrics.answers({
+      embed,
       generate: async function* () {
         yield ROUTE
         await gate.promise

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { AvailabilityView } from '../../../node/availability/types.js'
 import type { GenerateEvent, GenerateRequest, ShareEvent, ShareRequest } from '../../../node/control/contract.js'
 import { HoldingError } from '../../../node/holding/errors.js'
+import type { EmbedEvent } from '../../../node/pipeline/embedding-types.js'
 import { NodeService, type NodeServiceParts } from '../../../node/service.js'
 import { createMembership } from '../../../node/swarm/membership.js'
 import { parseInvitation } from '../../../protocol/invitation.js'
@@ -51,6 +52,10 @@ async function service({ closed = false } = {}) {
       generate: async function* (): AsyncGenerator<GenerateEvent> {
         log.push('generate')
         yield await Promise.resolve({ event: 'text' as const, text: 'hi', tokens: [1] })
+      },
+      embed: async function* (): AsyncGenerator<EmbedEvent> {
+        log.push('embed')
+        yield await Promise.resolve({ event: 'vectors' as const, vectors: [] })
       }
     },
     forecasts: { follow: (_: GenerateRequest, events: AsyncIterable<GenerateEvent>) => events },
@@ -151,10 +156,12 @@ describe('NodeService', () => {
   it('answers once everything has started', async () => {
     const { node, log, open: up } = await service()
     const reading = read(node.generate(REQUEST))
+    const embedding = read(node.embed({ model: 'toy', input: ['hi'] }))
     await Promise.resolve()
     expect(log).toEqual([])
     up()
     expect(await reading).toEqual([{ event: 'text', text: 'hi', tokens: [1] }])
+    expect(await embedding).toEqual([{ event: 'vectors', vectors: [] }])
   })
 
   it('does not wait for that longer than whoever asked', async () => {

@@ -182,8 +182,20 @@ function candidatesOf(row: number[], { want }: EngineStep): RowCandidates {
   return {
     ids: Uint32Array.from(ids),
     logits: Float32Array.from(ids, logit),
-    logSumExp: want.logSumExp ? logSumExp : undefined
+    logSumExp: want.logSumExp ? logSumExp : undefined,
+    ...(want.embedding === true && { embedding: Float32Array.from(row) })
   }
+}
+
+/** The last hidden state of the whole model after this text, computed in one piece. */
+export async function lastState(text: readonly number[], layers: number): Promise<Float32Array> {
+  const engine = new LayerEngine()
+  const file = { file: 'whole', architecture: 'toy', start: 0, end: layers, layers }
+  const { id } = await engine.load(file, { context: 4_096, sequences: 1, batch: 4_096 })
+  const want = { rows: 1, candidates: 0, ids: [], logSumExp: false, embedding: true }
+  const at = { shard: id, sequence: 0, position: 0, rows: text.length, leave: layers, dtype: 'f32' as const }
+  const { candidates } = await engine.step({ ...at, tokens: Uint32Array.from(text), want })
+  return candidates[0]?.embedding ?? new Float32Array(0)
 }
 
 /** What the whole model says greedily after this prompt, computed in one piece. */

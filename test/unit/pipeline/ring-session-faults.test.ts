@@ -15,14 +15,15 @@ const step = (session: RingSession, token = 1, position = 0): Promise<StepAnswer
   return answer
 }
 
-const result = (sequence: number, ids: number[][]): StageReply => ({
+const result = (sequence: number, ids: number[][], embedding?: Float32Array): StageReply => ({
   type: 'result',
   result: {
     sequence,
     rows: ids.map(row => ({
       ids: Uint32Array.from(row),
       logits: new Float32Array(row.length),
-      logSumExp: undefined
+      logSumExp: undefined,
+      ...(embedding && { embedding })
     })),
     timings: []
   }
@@ -76,6 +77,29 @@ describe('a stage that lies', () => {
     route.stage(0).handlers.onReply({ type: 'forward', step: lie })
     expect(route.stage(1).requests.at(-1)).toMatchObject({ type: 'step', step: { want: WANT_ONE } })
     session.close()
+  })
+
+  it.each([
+    ['of another width', Float32Array.of(1, 2, 3)],
+    ['of NaN', Float32Array.of(1, NaN, 3, 4)],
+    ['of infinity', Float32Array.of(1, 2, -Infinity, 4)],
+    ['of zeros', new Float32Array(WIDTH)],
+    ['that is not there', undefined]
+  ])('is STAGE_FAULTY where it owes an embedding: one %s', async (_, embedding) => {
+    const route = scriptedRoute(1)
+    const session = await openScripted(route)
+    const want = { rows: 1, candidates: 0, ids: [], logSumExp: false, embedding: true }
+    const answer = session.step({ tokens: Uint32Array.of(1), position: 0, want })
+    route.stage(0).handlers.onReply(result(1, [[]], embedding))
+    await expect(answer).rejects.toMatchObject({ code: 'STAGE_FAULTY', details: { peer: 'peer 0' } })
+  })
+
+  it('is STAGE_FAULTY with an embedding that nobody wanted', async () => {
+    const route = scriptedRoute(1)
+    const session = await openScripted(route)
+    const answer = step(session)
+    route.stage(0).handlers.onReply(result(1, [[1]], Float32Array.of(1, 2, 3, 4)))
+    await expect(answer).rejects.toMatchObject({ code: 'STAGE_FAULTY', details: { peer: 'peer 0' } })
   })
 
   it('is STAGE_FAULTY when its bytes do not decode', async () => {

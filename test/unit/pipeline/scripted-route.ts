@@ -3,7 +3,7 @@ import { PipelineError } from '../../../node/pipeline/errors.js'
 import { RingSession, type RingSessionParts } from '../../../node/pipeline/ring-session.js'
 import type { RoutePlanner, SessionPlan, SessionStage } from '../../../node/pipeline/session-types.js'
 import type { StageChannelHandlers } from '../../../node/pipeline/stage-channel.js'
-import { VOCABULARY } from './layer-engine.js'
+import { VOCABULARY, WIDTH } from './layer-engine.js'
 import { MANIFEST } from './toy-mesh.js'
 
 /** A stage that says what the test wants it to say. */
@@ -57,6 +57,7 @@ export function scriptedRoute(
   const plan: SessionPlan = {
     manifest: MANIFEST,
     vocabulary: VOCABULARY,
+    width: WIDTH,
     layers: 2 * count,
     context: 128,
     dtype: 'f16'

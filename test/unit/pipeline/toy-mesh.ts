@@ -12,7 +12,7 @@ import { localStage, remoteStage } from '../../../node/pipeline/stage-channel.js
 import { StageHost } from '../../../node/pipeline/stage-host.js'
 import { serveRelay, serveStage } from '../../../node/pipeline/stage-streams.js'
 import { yamuxPair } from '../swarm/stream-pair.js'
-import { LayerEngine, VOCABULARY } from './layer-engine.js'
+import { LayerEngine, VOCABULARY, WIDTH } from './layer-engine.js'
 
 export const MANIFEST = 'ab'.repeat(32)
 export const LAYERS = 6
@@ -108,7 +108,8 @@ export class ToyMesh {
   }
 
   plan(options: Partial<SessionPlan> = {}): SessionPlan {
-    return { manifest: MANIFEST, layers: LAYERS, vocabulary: VOCABULARY, context: 128, dtype: 'f16', ...options }
+    const model = { manifest: MANIFEST, layers: LAYERS, vocabulary: VOCABULARY, width: WIDTH }
+    return { ...model, context: 128, dtype: 'f16', ...options }
   }
 
   /** The route through these nodes in this order, each left where the next one begins. */

@@ -18,7 +18,19 @@ import {
   encodeStatusReply,
   encodeStatusRequest
 } from '../../../protocol/status-reply.js'
-import { bytes, filled, HASH, hiddenStep, manifest, open, PEER, record, SWARM, tokenStep } from './samples.js'
+import {
+  bytes,
+  embeddingStep,
+  filled,
+  HASH,
+  hiddenStep,
+  manifest,
+  open,
+  PEER,
+  record,
+  SWARM,
+  tokenStep
+} from './samples.js'
 
 export interface Message {
   value: unknown
@@ -37,6 +49,10 @@ const result = {
   rows: [{ ids: Uint32Array.of(5, 9), logits: Float32Array.of(1.5, -2), logSumExp: 2.5 }],
   timings: hiddenStep.timings
 }
+const embedding = {
+  ...{ ids: new Uint32Array(0), logits: new Float32Array(0), logSumExp: undefined },
+  embedding: Float32Array.of(0.5, -2)
+}
 
 /** One of each message. */
 export const messages: Record<string, Message> = {
@@ -52,6 +68,7 @@ export const messages: Record<string, Message> = {
   }),
   'replayed, passed on': message(encodeStageRequest, decodeStageRequest, { type: 'replayed', sequence: 7 }),
   'step of tokens': message(encodeStageRequest, decodeStageRequest, { type: 'step', step: tokenStep }),
+  'step for an embedding': message(encodeStageRequest, decodeStageRequest, { type: 'step', step: embeddingStep }),
   close: message(encodeStageRequest, decodeStageRequest, { type: 'close' }),
   rest: message(encodeStageRequest, decodeStageRequest, { type: 'rest' }),
   resume: message(encodeStageRequest, decodeStageRequest, { type: 'resume', context: 300 }),
@@ -59,6 +76,10 @@ export const messages: Record<string, Message> = {
   linked: message(encodeStageReply, decodeStageReply, { type: 'linked' }),
   forward: message(encodeStageReply, decodeStageReply, { type: 'forward', step: hiddenStep }),
   result: message(encodeStageReply, decodeStageReply, { type: 'result', result }),
+  'result with an embedding': message(encodeStageReply, decodeStageReply, {
+    type: 'result',
+    result: { sequence: 7, rows: [embedding], timings: [] }
+  }),
   fault: message(encodeStageReply, decodeStageReply, { type: 'fault', fault: { code: 'BUSY', message: 'full' } }),
   'relay open': message(encodeRelayRequest, decodeRelayRequest, {
     type: 'open',

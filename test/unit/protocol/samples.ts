@@ -39,6 +39,11 @@ export const tokenStep: Step = {
   timings: []
 }
 
+export const embeddingStep: Step = {
+  ...tokenStep,
+  want: { rows: 1, candidates: 0, ids: [], logSumExp: false, embedding: true }
+}
+
 export const manifest: Manifest = {
   name: 'ember',
   architecture: 'llama',

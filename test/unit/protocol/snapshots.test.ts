@@ -14,6 +14,7 @@ const snapshots: Record<string, string> = {
   'link to the origin': '12022801',
   'replayed, passed on': '2a020807',
   'step of tokens': '1a14080118032001320c0100000050c3000002000000',
+  'step for an embedding': '1a1a080118032001320c0100000050c30000020000003a0408012801',
   close: '2200',
   rest: '3200',
   resume: '3a0308ac02',
@@ -23,6 +24,7 @@ const snapshots: Record<string, string> = {
     '2234080710ac021802200228023208003c00bc0040ff7b3a0c08011080011a0302ac022001420f0d0000003f15000050' + '401d00008040',
   result:
     '1a320807121d0a08050000000900000012080000c03f000000c01900000000000004401a0f0d0000003f15000050401d' + '00008040',
+  'result with an embedding': '1a0e0807120a22080000003f000000c0',
   fault: '2a080809120466756c6c',
   'relay open': `0a340a10${'01'.repeat(16)}1220${'02'.repeat(32)}`,
   'relay step':

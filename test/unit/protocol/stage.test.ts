@@ -12,7 +12,7 @@ import {
   encodeStageRequest
 } from '../../../protocol/stage.js'
 import type { Step } from '../../../protocol/step.js'
-import { bytes, filled, hex, hiddenStep, open, PEER, tokenStep } from './samples.js'
+import { bytes, embeddingStep, filled, hex, hiddenStep, open, PEER, tokenStep } from './samples.js'
 
 const refused = (code: string): ProtocolError =>
   expect.objectContaining({ name: 'ProtocolError', code }) as ProtocolError
@@ -45,7 +45,7 @@ const steps: fc.Arbitrary<Step> = fc.integer({ min: 1, max: 512 }).chain(rows =>
     position: fc.nat(2 ** 24 - rows),
     rows: fc.constant(rows),
     input: fc.oneof(tokens, states),
-    want: fc.oneof(wanted, fc.constant(tokenStep.want)),
+    want: fc.oneof(wanted, fc.constantFrom(tokenStep.want, embeddingStep.want)),
     timings
   })
 })
@@ -92,6 +92,10 @@ describe('a step', () => {
     ['wants too many candidates', { want: { ...hiddenStep.want, candidates: 1025 } }, 'TOO_LARGE'],
     ['wants too many ids', { want: { ...hiddenStep.want, ids: Array<number>(1025).fill(1) } }, 'TOO_LARGE'],
     ['wants an absurd id', { want: { ...hiddenStep.want, ids: [1 << 20] } }, 'TOO_LARGE'],
+    ['wants an embedding and a candidate', { want: { ...embeddingStep.want, candidates: 1 } }, 'MALFORMED'],
+    ['wants an embedding and a token', { want: { ...embeddingStep.want, ids: [1] } }, 'MALFORMED'],
+    ['wants an embedding and a sum', { want: { ...embeddingStep.want, logSumExp: true } }, 'MALFORMED'],
+    ['wants two embeddings', { want: { ...embeddingStep.want, rows: 2 } }, 'MALFORMED'],
     ['has too many timings', { timings: Array(65).fill(hiddenStep.timings[0]) as Step['timings'] }, 'TOO_LARGE'],
     ['has a negative time', { timings: [{ queued: -1, computed: 0, handled: 0 }] }, 'MALFORMED'],
     ['has a time that is no number', { timings: [{ queued: 0, computed: NaN, handled: 0 }] }, 'NOT_FINITE']
@@ -168,6 +172,16 @@ describe('a result', () => {
     }
   })
 
+  it('is not written with an embedding that nobody would read', () => {
+    const none = { ids: new Uint32Array(0), logits: new Float32Array(0), logSumExp: undefined }
+    for (const embedding of [Float32Array.of(NaN), Float32Array.of(1, -Infinity), new Float32Array(0)]) {
+      const result = { sequence: 1, rows: [{ ...none, embedding }], timings: [] }
+      expect(() => encodeStageReply({ type: 'result', result })).toThrow(
+        refused(embedding.length > 0 ? 'NOT_FINITE' : 'MALFORMED')
+      )
+    }
+  })
+
   it.each([
     ['fewer logits than ids', { rows: [{ ...row, logits: filled(4, 1) }] }, 'MALFORMED'],
     ['ids that are not whole', { rows: [{ ids: filled(7, 1), logits: filled(7, 1) }] }, 'MALFORMED'],
@@ -175,6 +189,9 @@ describe('a result', () => {
     ['too many rows', { rows: Array(513).fill(row) }, 'TOO_LARGE'],
     ['an infinite logit', { rows: [{ ids: filled(4, 0), logits: bytes('0000807f') }] }, 'NOT_FINITE'],
     ['a log-sum-exp that is no number', { rows: [{ ...row, logSumExp: NaN }] }, 'NOT_FINITE'],
+    ['an embedding that is not whole', { rows: [{ embedding: filled(7, 1) }] }, 'MALFORMED'],
+    ['an embedding that is too wide', { rows: [{ embedding: filled(4 * 65_537, 1) }] }, 'TOO_LARGE'],
+    ['an embedding that is infinite', { rows: [{ embedding: bytes('0000807f') }] }, 'NOT_FINITE'],
     ['no sequence number', { sequence: 0 }, 'MALFORMED']
   ])('with %s is refused', (_, body, code) => {
     expect(() => decodeStageReply(frame(body))).toThrow(refused(code))

@@ -4,6 +4,7 @@ import { LOOK_MS } from '../../../../node/gateway/keys/constants.js'
 import type { Answering } from '../../../../node/gateway/answering.js'
 import { KeyedService } from '../../../../node/gateway/keys/keyed-service.js'
 import type { Key } from '../../../../node/gateway/keys/key.js'
+import type { EmbedEvent, EmbedRequest } from '../../../../node/pipeline/embedding-types.js'
 import { PipelineError } from '../../../../node/pipeline/errors.js'
 import { keysAtHome, type KeysAtHome } from './keys.js'
 
@@ -28,7 +29,7 @@ const STATS = {
 
 /** Five tokens of prompt, three with text, and one that ends it. */
 class Swarm implements Answering {
-  asked: GenerateRequest[] = []
+  asked: Pick<GenerateRequest, 'model'>[] = []
   ended = 0
 
   models(): Promise<ModelView[]> {
@@ -44,6 +45,22 @@ class Swarm implements Answering {
         yield { event: 'text', text: 'x', tokens: [i] }
       }
       yield { event: 'done', reason: 'stop', stats: STATS }
+    } finally {
+      this.ended++
+    }
+  }
+
+  /** Two tokens a text. */
+  async *embed(request: EmbedRequest): AsyncGenerator<EmbedEvent> {
+    this.asked.push(request)
+    try {
+      yield await Promise.resolve({
+        event: 'route',
+        stages: [],
+        promptTokens: 2 * request.input.length,
+        cachedTokens: 0
+      })
+      yield { event: 'vectors', vectors: request.input.map(() => Float32Array.of(1)) }
     } finally {
       this.ended++
     }
@@ -142,6 +159,23 @@ describe('the tokens of a key', () => {
     const answers = await Promise.allSettled([ask(), ask(), ask(), other.ask()])
     expect(answers.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
     expect(answers.at(-1)?.status).toBe('fulfilled')
+  })
+})
+
+describe('embeddings for a key', () => {
+  it('are made by its models alone, and cost the tokens of the texts', async () => {
+    await using home = await keysAtHome()
+    const { service, swarm, spent } = await serviceFor(home, { models: ['ember'], tokensPerDay: 7 })
+    const embed = async (model: string, texts: number): Promise<string[]> => {
+      const events: string[] = []
+      for await (const { event } of service.embed({ model, input: Array<string>(texts).fill('x') })) events.push(event)
+      return events
+    }
+    expect(await embed('ember', 3)).toEqual(['route', 'vectors'])
+    expect([spent(), swarm.asked[0]?.model]).toEqual([6, 'a'.repeat(64)])
+    await expect(embed('other', 1)).rejects.toThrow(code('MODEL_NOT_ALLOWED'))
+    await expect(embed('ember', 1)).rejects.toThrow(code('TOKENS_EXHAUSTED'))
+    expect([spent(), swarm.asked.length, swarm.ended]).toEqual([6, 2, 2])
   })
 })
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest'
 import type { GenerateEvent, GenerateRequest, ModelView } from '../../../../node/control/contract.js'
 import { Gateway } from '../../../../node/gateway/server.js'
 import { PipelineError } from '../../../../node/pipeline/errors.js'
+import { embed } from '../no-embeddings.js'
 
 export const HI = [{ role: 'user', content: 'hi' }]
 const STAGE = {
@@ -15,7 +16,15 @@ const STAGE = {
   queuedMs: 0
 } as const
 const STATS = {
-  ...{ promptTokens: 2, cachedTokens: 0, generatedTokens: 3, firstTokenMs: 9, promptMs: 1.5, decodeMs: 2, tokensPerSecond: 1 },
+  ...{
+    promptTokens: 2,
+    cachedTokens: 0,
+    generatedTokens: 3,
+    firstTokenMs: 9,
+    promptMs: 1.5,
+    decodeMs: 2,
+    tokensPerSecond: 1
+  },
   ...{ stages: [STAGE], networkMs: 0, seed: 1, recoveries: 1 }
 }
 const logger = { info: vi.fn(), warn: vi.fn(), error: vi.fn(), debug: vi.fn() }
@@ -31,7 +40,7 @@ export class OllamaBench {
   /** Lets a slow answer go on. */
   readonly slow = Promise.withResolvers<undefined>()
   readonly #gateway = new Gateway(
-    { service: { generate: wanted => this.#generate(wanted), models: this.models }, logger },
+    { service: { generate: wanted => this.#generate(wanted), embed, models: this.models }, logger },
     { listen: { host: '127.0.0.1', port: 0 }, origins: ['https://chat.example.org'] }
   )
 
