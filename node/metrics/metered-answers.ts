@@ -92,6 +92,8 @@ class AnswerMeter {
     if (event.event === 'text') this.#told(event.tokens.length)
     if (event.event === 'reroute') this.#rerouted(event)
     if (event.event === 'error') this.failed(event.error.code)
+    if (event.event === 'done')
+      this.#parts.instruments.cachedTokens.inc({ model: this.#label }, event.stats.cachedTokens)
     if (event.event === 'done' || event.event === 'vectors') this.#outcome = 'ok'
   }
 

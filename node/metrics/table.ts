@@ -47,6 +47,10 @@ export const METRICS = {
     ...{ name: 'flambeau_prompt_tokens_total', type: 'counter', unit: 'tokens', labels: ['model'] },
     help: 'Tokens of the prompts that were sent to a route.'
   },
+  cachedTokens: {
+    ...{ name: 'flambeau_cached_prompt_tokens_total', type: 'counter', unit: 'tokens', labels: ['model'] },
+    help: 'Those of them that the stages had already, from an earlier answer.'
+  },
   firstToken: {
     ...{ name: 'flambeau_first_token_seconds', type: 'histogram', unit: 'seconds', labels: ['model'] },
     help: 'From the request to its first text, with the wait for a turn.',

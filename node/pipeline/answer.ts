@@ -2,9 +2,10 @@
 import type { Constraint, RowCandidates, Tokenizer, Want } from '../engine/types.js'
 import { MAX_CANDIDATES } from '../../protocol/limits.js'
 import { fittingCandidates } from './fitting.js'
-import { chunkRows, STEPS_IN_FLIGHT } from './prompt.js'
+import { inFlight } from './in-flight.js'
+import { chunkRows } from './prompt.js'
 import type { RingSession } from './ring-session.js'
-import type { StepAnswer } from './session-types.js'
+import type { StepAnswer, StepRequest } from './session-types.js'
 import { logprobsOf, sampleToken, wantFor, type Logprob, type SamplingOptions, type SoFar } from './sampling.js'
 import { TextStream } from './text.js'
 
@@ -106,21 +107,23 @@ async function prefill(
   session: Pick<RingSession, 'step' | 'rowsPerStep'>,
   options: AnswerOptions
 ): Promise<StepAnswer> {
-  const { prompt, cached = 0, stages } = options
-  const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
-  const chunks = chunkRows(prompt.length - cached, { stages, rowsPerStep: session.rowsPerStep })
-  const underWay: Promise<StepAnswer>[] = []
-  let position = cached
   let last: StepAnswer | undefined
-  for (const [i, rows] of chunks.entries()) {
-    if (underWay.length >= STEPS_IN_FLIGHT) await underWay.shift()
-    const want = i === chunks.length - 1 ? wantOf(options, soFar) : NO_CANDIDATES
-    const step = session.step({ tokens: prompt.slice(position, position + rows), position, want })
-    step.catch(() => undefined) // awaited in its turn
-    underWay.push(step)
-    position += rows
-  }
-  for (const step of underWay) last = await step
+  for await (const step of inFlight(session, promptSteps(session, options))) last = step
   if (last === undefined) throw new RangeError('an empty prompt')
   return last
+}
+
+function* promptSteps(
+  { rowsPerStep }: Pick<RingSession, 'rowsPerStep'>,
+  options: AnswerOptions
+): Generator<StepRequest> {
+  const { prompt, cached = 0, stages } = options
+  const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
+  let position = cached
+  for (const rows of chunkRows(prompt.length - cached, { stages, rowsPerStep })) {
+    const end = position + rows
+    const want = end === prompt.length ? wantOf(options, soFar) : NO_CANDIDATES
+    yield { tokens: prompt.slice(position, end), position, want }
+    position = end
+  }
 }

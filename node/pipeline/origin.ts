@@ -98,7 +98,7 @@ export class Origin {
     let cached = 0
     try {
       for await (const event of this.#answer(attempt, signal)) {
-        shown ||= event.event === 'text'
+        shown ||= event.event === 'text' || event.event === 'tool-call'
         if (event.event === 'route') cached = event.cachedTokens
         yield event
       }

@@ -8,7 +8,7 @@ import { MetricsBench } from './bench.js'
 
 const REQUEST: GenerateRequest = { model: 'toy', prompt: 'hi', sampling: {} }
 const ROUTE: GenerateEvent = { event: 'route', stages: [], promptTokens: 7, cachedTokens: 0 }
-const DONE: GenerateEvent = { event: 'done', reason: 'stop', stats: {} as GenerateStats }
+const DONE: GenerateEvent = { event: 'done', reason: 'stop', stats: { cachedTokens: 5 } as GenerateStats }
 const text = (...tokens: number[]): GenerateEvent => ({ event: 'text', text: 'x', tokens })
 const reroute = (elapsedMs: number, reason?: string): GenerateEvent => ({
   ...{ event: 'reroute', stages: [], replayed: 3, elapsedMs },
@@ -43,6 +43,7 @@ describe('MeteredAnswers', () => {
     expect(await read(answering(bench, script).generate(REQUEST))).toEqual(script)
     expect(await bench.value('flambeau_answers_total', { model: 'Toy', outcome: 'ok' })).toBe(1)
     expect(await bench.value('flambeau_prompt_tokens_total', { model: 'Toy' })).toBe(7)
+    expect(await bench.value('flambeau_cached_prompt_tokens_total', { model: 'Toy' })).toBe(5)
     expect(await bench.value('flambeau_generated_tokens_total', { model: 'Toy' })).toBe(3)
   })
 
