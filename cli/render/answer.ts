@@ -55,7 +55,7 @@ export function speedLine(stats: GenerateStats): string {
 export function statsLines(stats: GenerateStats): string[] {
   const { promptTokens, cachedTokens, promptMs } = stats
   const perSecond = promptMs > 0 ? ((promptTokens - cachedTokens) / promptMs) * 1000 : 0
-  const cached = cachedTokens > 0 ? `, ${cachedTokens} of them there from before` : ''
+  const cached = cachedTokens > 0 ? ` (${cachedTokens} were there already)` : ''
   return [
     `prompt: ${promptTokens} tokens${cached} in ${milliseconds(promptMs)}, ${perSecond.toFixed(1)} tokens/s`,
     `answer: ${stats.generatedTokens} tokens in ${milliseconds(stats.decodeMs)}, seed ${stats.seed}`
