@@ -13,6 +13,7 @@ import { Embeddings } from './embeddings.js'
 import { PipelineError } from './errors.js'
 import { Notices } from './notices.js'
 import { prepare } from './prepared.js'
+import { stagesToCutFor } from './prompt.js'
 import { samplingOptions } from './request.js'
 import { nextChange } from './route-planner.js'
 import { DEFAULT_MAX_TOKENS } from './sampling.js'
@@ -136,7 +137,8 @@ export class Origin {
     yield { event: 'route', stages: views(), ...facts }
     stats.promptSent()
     const { logprobs, stop = [] } = request.sampling
-    const options = { prompt, cached, stages: session.stages.length, sampling, logprobs, constraint, stop, maxTokens }
+    const stages = stagesToCutFor(request, session.stages.length)
+    const options = { prompt, cached, stages, sampling, logprobs, constraint, stop, maxTokens }
     const events = answer(session, speech, { ...options, context: manifest.context })
     const tokens = [...prompt]
     const onToken = ({ token, step }: TokenEvent): void => {

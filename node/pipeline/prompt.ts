@@ -6,6 +6,14 @@ export const LEAST_CHUNK_ROWS = 32
 /** Chunks under way at once; more would only queue. */
 export const STEPS_IN_FLIGHT = 4
 
+/** Stages of the route for which prompts are cut where the route must not matter. */
+const ANY_ROUTE = 4
+
+/** For how many stages to cut a prompt: with exact replays always for as many, so that the answer is the same over any route. */
+export function stagesToCutFor({ replay }: { replay?: 'fast' | 'exact' }, stages: number): number {
+  return replay === 'exact' ? ANY_ROUTE : stages
+}
+
 export interface ChunkLimits {
   /** Stages of the route. */
   stages: number

@@ -3,6 +3,7 @@ import type { Engine, Tokenizer } from '../engine/types.js'
 import { describeModel } from '../models/description.js'
 import { readGguf } from '../models/gguf.js'
 import { answer } from './answer.js'
+import { stagesToCutFor } from './prompt.js'
 import { promptTokens, samplingOptions } from './request.js'
 import type { RingSession } from './ring-session.js'
 import type { StepAnswer, StepRequest } from './session-types.js'
@@ -44,7 +45,7 @@ export class WholeModel {
   }
 
   /** The token ids of the whole answer. */
-  async answer(request: GenerateRequest, { stages }: { stages: number }): Promise<number[]> {
+  async answer(request: GenerateRequest, route: { stages: number }): Promise<number[]> {
     const { tokenizer } = this.#parts
     const prompt = await promptTokens(tokenizer, request, new AbortController().signal)
     const maxTokens = Math.min(request.sampling.maxTokens ?? Infinity, this.#context - prompt.length)
@@ -52,6 +53,7 @@ export class WholeModel {
     const tokens: number[] = []
     try {
       const sampling = samplingOptions(request)
+      const stages = stagesToCutFor(request, route.stages)
       const options = { prompt, stages, sampling, stop: request.sampling.stop ?? [], maxTokens, context: this.#context }
       for await (const event of answer(this.#session(lease), tokenizer, options)) {
         if (event.type === 'token') tokens.push(event.token)

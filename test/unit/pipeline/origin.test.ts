@@ -60,6 +60,18 @@ describe('Origin', () => {
     expect(answers[0]).toEqual(answers[1])
   })
 
+  it('reads a prompt in the same steps over any route where replays are to be exact', async () => {
+    const rowsOver = async (ranges: Record<string, [number, number]>, replay: 'fast' | 'exact') => {
+      const { origin, mesh } = await swarm(ranges)
+      await eventsOf(origin, request({ prompt: PROMPT.repeat(6), replay }))
+      const rows = mesh.node('a').engine.steps.map(step => step.rows)
+      return rows.slice(0, -7) // the tokens of the answer
+    }
+    const [short, long]: Record<string, [number, number]>[] = [{ a: [0, 6] }, { a: [0, 2], b: [2, 4], c: [4, 6] }]
+    expect(await rowsOver(short ?? {}, 'exact')).toEqual(await rowsOver(long ?? {}, 'exact'))
+    expect(await rowsOver(short ?? {}, 'fast')).not.toEqual(await rowsOver(long ?? {}, 'fast'))
+  })
+
   it('ends the answer where the context of the model does', async () => {
     const { origin } = await swarm({ a: [0, 6] })
     const prompt = 'x'.repeat(CONTEXT - 3)
