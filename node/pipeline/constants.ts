@@ -64,7 +64,7 @@ export const SESSION_SILENCE_MS = 240_000
 export const KEPT_MS = 180_000
 /** Sessions that an origin keeps, so that those of other answers always get a stream. */
 export const MAX_KEPT = 32
-/** A prompt of which so much was there already goes on from there; below it, what is kept may serve its own conversation yet. */
+/** The part of a prompt, or of what is kept if that is shorter, that both must begin with; below it, what is kept may serve its own conversation yet. */
 export const LEAST_SHARED = 0.5
 
 /** Milliseconds that the sessions on a shard have to end once another one replaces it: a long answer, not a forgotten session. */

@@ -41,7 +41,7 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
       .filter(kept => kept.key === key)
       .map(kept => ({ kept, shared: Math.min(sharedLength(kept.tokens, prompt), prompt.length - 1) }))
       .sort((a, b) => b.shared - a.shared)
-    if (best === undefined || best.shared < Math.max(1, prompt.length * LEAST_SHARED)) return undefined
+    if (best === undefined || best.shared < leastShared(best.kept.tokens, prompt)) return undefined
     clearTimeout(this.#kept.get(best.kept))
     this.#kept.delete(best.kept)
     return best
@@ -56,6 +56,11 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
     this.#kept.delete(kept)
     kept.session.close()
   }
+}
+
+/** Whoever has nothing but the beginning of a prompt loses nothing by it. */
+function leastShared(kept: Uint32Array, prompt: Uint32Array): number {
+  return Math.max(1, LEAST_SHARED * Math.min(kept.length, prompt.length))
 }
 
 /** How many tokens both begin with. */

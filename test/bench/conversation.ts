@@ -8,7 +8,7 @@ import { syntheticModel } from './synthetic-model.js'
 
 const CONTEXT = 8_192
 /** What a turn adds, about 100 tokens, and the tokens of an answer. */
-const WORDS = 'the light of the torch goes on from hand to hand '.repeat(8)
+const WORDS = 'the light of the torch goes on from hand to hand '.repeat(2)
 const TOKENS = 32
 
 /** Options with their defaults. */

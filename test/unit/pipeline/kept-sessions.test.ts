@@ -33,11 +33,17 @@ describe('KeptSessions', () => {
     expect(long.session.isOpen).toBe(true)
   })
 
-  it('leaves one alone that has less than half of a prompt', () => {
+  it('leaves one alone that differs from a prompt in more than half of the shorter one', () => {
     const sessions = new KeptSessions()
-    sessions.keep(kept('me', tokens(1, 2, 3, 4)))
+    sessions.keep(kept('me', tokens(1, 2, 3, 4, 5, 6)))
     expect(sessions.take('me', tokens(1, 2, 7, 8, 9))).toBeUndefined()
     expect(sessions.take('me', tokens(1, 2, 7, 8))).toMatchObject({ shared: 2 })
+  })
+
+  it('gives a short one for a long prompt that goes on from all of it', () => {
+    const sessions = new KeptSessions()
+    sessions.keep(kept('me', tokens(1, 2)))
+    expect(sessions.take('me', tokens(1, 2, 3, 4, 5, 6, 7))).toMatchObject({ shared: 2 })
   })
 
   it('has a prompt in full but for its last token, and no prompt of one', () => {
