@@ -43,7 +43,7 @@ async function service({ closed = false } = {}) {
     config: { name: 'me' },
     membership: createMembership('ours', { closed }),
     swarm: { peer: PEER, directory, addresses: () => [ADDRESS] },
-    store: { list: () => [{ id: MANIFEST, manifest: { name: 'Toy' } }] },
+    store: { list: () => [{ id: MANIFEST, manifest: { name: 'Toy', context: 64, tensors: [{ data: { size: 7 } }] } }] },
     holdings,
     tasks: { list: () => [] },
     announcer: { update: () => Promise.resolve(void log.push('announce')) },
@@ -131,7 +131,9 @@ describe('NodeService', () => {
   it('asks the swarm before it shows peers and models', async () => {
     const { node, log } = await service()
     expect((await node.peers()).map(({ peer }) => peer)).toEqual([PEER, 'b'])
-    expect(await node.models({ signal: new AbortController().signal })).toMatchObject([{ name: 'Toy', complete: true }])
+    expect(await node.models({ signal: new AbortController().signal })).toMatchObject([
+      { name: 'Toy', complete: true, bytes: 7, context: 64 }
+    ])
     expect(log).toEqual(['refresh', 'refresh'])
   })
 
