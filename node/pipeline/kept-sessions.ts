@@ -1,4 +1,5 @@
 import { KEPT_MS, LEAST_SHARED, MAX_KEPT } from './constants.js'
+import { LEAST_CHUNK_ROWS } from './prompt.js'
 import type { RingSession } from './ring-session.js'
 
 /** A session whose answer is over, with what its stages hold. */
@@ -14,12 +15,15 @@ export interface KeptSession {
 export class KeptSessions<K extends KeptSession = KeptSession> {
   readonly #most: number
   readonly #milliseconds: number
+  readonly #least: number
   /** The least recently used first. */
   readonly #kept = new Map<K, NodeJS.Timeout>()
 
-  constructor({ most = MAX_KEPT, milliseconds = KEPT_MS } = {}) {
+  /** @param least - tokens: to read fewer again costs about as much as one, so the best route is worth more */
+  constructor({ most = MAX_KEPT, milliseconds = KEPT_MS, least = LEAST_CHUNK_ROWS } = {}) {
     this.#most = most
     this.#milliseconds = milliseconds
+    this.#least = least
   }
 
   get size(): number {
@@ -41,10 +45,15 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
       .filter(kept => kept.key === key)
       .map(kept => ({ kept, shared: Math.min(sharedLength(kept.tokens, prompt), prompt.length - 1) }))
       .sort((a, b) => b.shared - a.shared)
-    if (best === undefined || best.shared < leastShared(best.kept.tokens, prompt)) return undefined
+    if (best === undefined || best.shared < this.#leastShared(best.kept.tokens, prompt)) return undefined
     clearTimeout(this.#kept.get(best.kept))
     this.#kept.delete(best.kept)
     return best
+  }
+
+  /** Whoever has nothing but the beginning of a prompt loses nothing by it. */
+  #leastShared(kept: Uint32Array, prompt: Uint32Array): number {
+    return Math.max(this.#least, LEAST_SHARED * Math.min(kept.length, prompt.length))
   }
 
   stop(): void {
@@ -56,11 +65,6 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
     this.#kept.delete(kept)
     kept.session.close()
   }
-}
-
-/** Whoever has nothing but the beginning of a prompt loses nothing by it. */
-function leastShared(kept: Uint32Array, prompt: Uint32Array): number {
-  return Math.max(1, LEAST_SHARED * Math.min(kept.length, prompt.length))
 }
 
 /** How many tokens both begin with. */

@@ -3,8 +3,11 @@ import type { GenerateEvent, GenerateRequest } from '../../../node/control/contr
 import { EngineError } from '../../../node/engine/errors.js'
 import type { Origin } from '../../../node/pipeline/origin.js'
 import { greedyAnswer, VOCABULARY } from './layer-engine.js'
-import { HALVES, idle, PROMPT, request, swarm } from './origin-swarm.js'
+import { HALVES, idle, request, swarm } from './origin-swarm.js'
 import { LAYERS } from './toy-mesh.js'
+
+/** Long enough for it to pay. */
+const PROMPT = 'some more words than a few to go on with'
 
 describe('a conversation', () => {
   const ask = async (origin: Origin, prompt: string, changes: Partial<GenerateRequest> = {}, caller = 'me') => {
@@ -55,7 +58,7 @@ describe('a conversation', () => {
     // A model that cannot go back says so when the first step comes.
     const shorter = PROMPT.slice(0, -3)
     mesh.node('a').engine.beforeStep = ({ position }) => {
-      if (position > 0 && position < shorter.length) throw new EngineError('CANNOT_TRUNCATE', 'start again')
+      if (position === shorter.length - 1) throw new EngineError('CANNOT_TRUNCATE', 'start again')
     }
     expect(await ask(origin, shorter)).toMatchObject({ cached: [shorter.length - 1, 0], text: await whole(shorter) })
   })
