@@ -154,8 +154,9 @@ describe('the metrics of a mesh', () => {
     const [first, second] = [await scrape(0), await scrape(1)]
     expect(valueOf(first, 'flambeau_answers_running')).toBe(1)
     expect([first, second].map(families => valueOf(families, 'flambeau_sessions'))).toEqual([1, 1])
-    expect(valueOf(first, 'flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBe(1)
-    expect(valueOf(second, 'flambeau_streams', { protocol: 'stage', direction: 'inbound' })).toBe(1)
+    // Sessions that rest have theirs too.
+    expect(valueOf(first, 'flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBeGreaterThanOrEqual(1)
+    expect(valueOf(second, 'flambeau_streams', { protocol: 'stage', direction: 'inbound' })).toBeGreaterThanOrEqual(1)
     const shard = { ...TINY, layers: '4-8' }
     expect(valueOf(second, 'flambeau_kv_positions_used', shard)).toBeGreaterThanOrEqual(2_000)
     abort.abort()
