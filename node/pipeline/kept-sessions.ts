@@ -51,13 +51,13 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
     return best
   }
 
+  stop(): void {
+    for (const kept of this.#kept.keys()) this.#drop(kept)
+  }
+
   /** Whoever has nothing but the beginning of a prompt loses nothing by it. */
   #leastShared(kept: Uint32Array, prompt: Uint32Array): number {
     return Math.max(this.#least, LEAST_SHARED * Math.min(kept.length, prompt.length))
-  }
-
-  stop(): void {
-    for (const kept of this.#kept.keys()) this.#drop(kept)
   }
 
   #drop(kept: K): void {
