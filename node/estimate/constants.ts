@@ -13,15 +13,15 @@ export const LINK_ROUND_TRIPS = 3
 
 /** Answers that are remembered. */
 export const MAX_HISTORY = 200
-/** Of those that are alike, so many of the newest correct an estimate ... */
+/** Of those over the same route, or over one alike, so many of the newest correct an estimate ... */
 export const NEWEST = 5
-/** ... and fewer say nothing. */
+/** ... and fewer over other routes say nothing. */
 export const LEAST = 3
 /** By which what nodes say of a change multiplies or divides at most. */
 export const MOST_SCALE = 4
 /** The power of such a change that counts over a route which answers have taken; 1 over another one (docs/performance.md). */
 export const TRUST_IN_RECORDS = 0.25
-/** Prompts within this factor teach each other: a token takes longer behind a long one. */
+/** Prompts within this factor are of about the same length. */
 export const SIMILAR_PROMPT = 3
 /** Answers are written so many milliseconds after they end, those that end meanwhile with them. */
 export const WRITE_MS = 5_000

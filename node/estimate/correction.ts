@@ -29,43 +29,45 @@ export interface Corrected extends Estimate {
 export interface Asked {
   route: RouteKind
   promptTokens: number
+  /** Seconds that a prompt of so many tokens would take, uncorrected. */
+  promptOf: (promptTokens: number) => number
 }
 
 /**
- * By the newest answers over the same route, or over as many stages and ways where there are too few: what they took, for
- * a prompt of this length, times what nodes say has changed since. Over the same route that is trusted in part only: most
- * of it is the load of a moment, and seconds old.
+ * By the newest answers over the same route, or over as many stages and ways where there is none: what they took, times
+ * what nodes say has changed since, and the prompt times what its length makes of it. What nodes say has changed is trusted
+ * in part only over the same route: most of it is the load of a moment, and seconds old.
  * @param history oldest first
  */
-export function corrected(raw: Estimate, asked: Asked, history: readonly Experience[]): Corrected {
-  const { route } = asked
+export function corrected(
+  raw: Estimate,
+  { route, promptTokens, promptOf }: Asked,
+  history: readonly Experience[]
+): Corrected {
   const alike = history.filter(({ route: other, measured }) => isAlike(other, route) && measured.token > 0)
   const same = alike.filter(({ route: { path } }) => path === route.path)
-  const isSame = same.length >= LEAST
-  const lessons = similar(isSame ? same : alike, asked.promptTokens)
-  if (lessons.length < LEAST) return { ...raw, by: 0 }
-  const change = raw.token / medianOf(lessons, ({ estimated }) => estimated.token)
-  const scale = clamped(isSame ? change ** TRUST_IN_RECORDS : change)
+  const isSame = same.length > 0
+  const known = isSame ? same : alike
+  if (!isSame && known.length < LEAST) return { ...raw, by: 0 }
+  const since = (now: number, then: number): number => clamped(isSame ? (now / then) ** TRUST_IN_RECORDS : now / then)
+  const lessons = ofLength(promptTokens, known)
   return {
-    token: scale * medianOf(lessons, ({ measured }) => measured.token),
-    prompt:
-      scale * inTokens(raw) * medianOf(lessons, ({ measured, estimated }) => measured.prompt / inTokens(estimated)),
-    open: medianOf(lessons, ({ measured }) => measured.open),
+    token: medianOf(lessons, ({ measured, estimated }) => measured.token * since(raw.token, estimated.token)),
+    prompt: medianOf(lessons, ({ measured, estimated, promptTokens: other }) => {
+      const now = promptOf(other)
+      return measured.prompt * since(now, estimated.prompt) * (raw.prompt / now)
+    }),
+    open: medianOf(known.slice(-NEWEST), ({ measured }) => measured.open),
     by: lessons.length
   }
 }
 
-/** With prompts of about the same length where there are enough. */
-function similar(lessons: readonly Experience[], promptTokens: number): Experience[] {
+/** The newest with a prompt of about this length, or with any: a token takes longer behind a long one. */
+function ofLength(promptTokens: number, lessons: readonly Experience[]): Experience[] {
   const isSimilar = ({ promptTokens: other }: Experience): boolean =>
     other <= promptTokens * SIMILAR_PROMPT && promptTokens <= other * SIMILAR_PROMPT
   const near = lessons.filter(isSimilar)
-  return (near.length >= LEAST ? near : lessons).slice(-NEWEST)
-}
-
-/** How many tokens of the answer the prompt takes as long as: its length, whatever the nodes' speed is. */
-function inTokens({ prompt, token }: Estimate): number {
-  return prompt / token
+  return (near.length > 0 ? near : lessons).slice(-NEWEST)
 }
 
 /** Of how far estimates were from what came, in parts of that; 0 for none. */

@@ -51,7 +51,7 @@ export function networkSeconds({ stages, ways }: RouteCost): number {
  */
 function promptSeconds(cost: RouteCost, { promptTokens, rowsPerStep }: PromptSize): number {
   const { stages } = cost
-  const chunks = chunkRows(promptTokens, { stages: stages.length, rowsPerStep })
+  const chunks = chunkRows(promptTokens, { from: 0, stages: stages.length, rowsPerStep })
   const [first = 0, last = 0] = [chunks[0], chunks.at(-1)]
   const all = (stage: StageCost): number => chunks.reduce((sum, rows) => sum + stepSeconds(stage, rows), 0)
   const through = stages.map((slowest, at) =>

@@ -50,8 +50,11 @@ export class Forecasts {
   of(cost: RouteCost, { manifest, promptTokens, stages }: ForecastRequest): Forecast {
     const path = stages.map(({ peer, start, end }) => `${peer} ${start}-${end}`).join(', ')
     const route = { manifest, stages: cost.stages.length, ways: cost.ways.length, path }
-    const raw = estimate(cost, { promptTokens, rowsPerStep: this.#rowsPerStep })
-    return { route, raw, told: corrected(raw, { route, promptTokens }, experiences(this.#parts.history.list())) }
+    const withPrompt = (tokens: number): Estimate =>
+      estimate(cost, { promptTokens: tokens, rowsPerStep: this.#rowsPerStep })
+    const raw = withPrompt(promptTokens)
+    const asked = { route, promptTokens, promptOf: (tokens: number) => withPrompt(tokens).prompt }
+    return { route, raw, told: corrected(raw, asked, experiences(this.#parts.history.list())) }
   }
 
   /** Passes the events of an answer on as they are, and remembers it once it is done. */

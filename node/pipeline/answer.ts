@@ -120,7 +120,7 @@ function* promptSteps(
   const { prompt, cached = 0, stages } = options
   const soFar = { tokens: Array.from(prompt), promptLength: prompt.length }
   let position = cached
-  for (const rows of chunkRows(prompt.length - cached, { stages, rowsPerStep })) {
+  for (const rows of chunkRows(prompt.length - cached, { from: cached, stages, rowsPerStep })) {
     const end = position + rows
     const want = end === prompt.length ? wantOf(options, soFar) : NO_CANDIDATES
     yield { tokens: prompt.slice(position, end), position, want }

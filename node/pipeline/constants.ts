@@ -66,6 +66,8 @@ export const KEPT_MS = 180_000
 export const MAX_KEPT = 32
 /** The part of a prompt, or of what is kept if that is shorter, that both must begin with; below it, what is kept may serve its own conversation yet. */
 export const LEAST_SHARED = 0.5
+/** Tokens: to read fewer of them again costs about as much as one, so the best route is worth more. */
+export const LEAST_KEPT_TOKENS = 32
 
 /** Milliseconds that the sessions on a shard have to end once another one replaces it: a long answer, not a forgotten session. */
 export const RETIRE_MS = 600_000

@@ -138,7 +138,7 @@ function* stepsOf(texts: readonly Uint32Array[], session: RingSession): Generato
   for (const text of texts) {
     const { rowsPerStep, stages } = session
     let position = 0
-    for (const rows of chunkRows(text.length, { stages: stages.length, rowsPerStep })) {
+    for (const rows of chunkRows(text.length, { from: 0, stages: stages.length, rowsPerStep })) {
       const end = position + rows
       yield { tokens: text.slice(position, end), position, want: end === text.length ? EMBEDDING : NOTHING }
       position = end

@@ -1,5 +1,4 @@
-import { KEPT_MS, LEAST_SHARED, MAX_KEPT } from './constants.js'
-import { LEAST_CHUNK_ROWS } from './prompt.js'
+import { KEPT_MS, LEAST_KEPT_TOKENS, LEAST_SHARED, MAX_KEPT } from './constants.js'
 import type { RingSession } from './ring-session.js'
 
 /** A session whose answer is over, with what its stages hold. */
@@ -19,8 +18,8 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
   /** The least recently used first. */
   readonly #kept = new Map<K, NodeJS.Timeout>()
 
-  /** @param least - tokens: to read fewer again costs about as much as one, so the best route is worth more */
-  constructor({ most = MAX_KEPT, milliseconds = KEPT_MS, least = LEAST_CHUNK_ROWS } = {}) {
+  /** @param least - tokens that a prompt and what is kept must share */
+  constructor({ most = MAX_KEPT, milliseconds = KEPT_MS, least = LEAST_KEPT_TOKENS } = {}) {
     this.#most = most
     this.#milliseconds = milliseconds
     this.#least = least

@@ -1,7 +1,13 @@
 /** How a prompt is cut into steps, so that while one stage works on a chunk the stage before it works on the next. */
 
-/** Below this a chunk costs a stage about as much as a single token: smaller ones would only add hops. */
+/** Below this a chunk costs a GPU about as much as a single token: smaller ones would only add hops. */
 export const LEAST_CHUNK_ROWS = 32
+
+/** On a CPU llama.cpp computes attention 64 rows at a time. Fewer take up to twice as long each, the more the more is before them ... */
+export const TILE_ROWS = 64
+
+/** ... and from this position on longer than what is gained where stages overlap (docs/performance.md). */
+export const TILED_FROM = 512
 
 /** Chunks under way at once; more would only queue. */
 export const STEPS_IN_FLIGHT = 4
@@ -15,16 +21,23 @@ export function stagesToCutFor({ replay }: { replay?: 'fast' | 'exact' }, stages
 }
 
 export interface ChunkLimits {
+  /** Position of the first row. */
+  from: number
   /** Stages of the route. */
   stages: number
   /** The most rows that every stage takes in one step. */
   rowsPerStep: number
 }
 
-/** Row counts, in order, that add up to `rows`. One stage gets the largest steps; more stages get at least two chunks each. */
-export function chunkRows(rows: number, { stages, rowsPerStep }: ChunkLimits): number[] {
-  const wished = stages === 1 ? rowsPerStep : Math.ceil(rows / (2 * stages))
-  const size = Math.min(rowsPerStep, Math.max(LEAST_CHUNK_ROWS, wished))
-  const chunks = Math.ceil(rows / size)
-  return Array.from({ length: chunks }, (_, i) => Math.min(size, rows - i * size))
+/**
+ * Row counts, in order, that add up to `rows`, as equal as can be. One stage gets the largest steps; more stages get at
+ * least two chunks each, where there are rows enough.
+ */
+export function chunkRows(rows: number, { from, stages, rowsPerStep }: ChunkLimits): number[] {
+  const least = from < TILED_FROM ? LEAST_CHUNK_ROWS : TILE_ROWS
+  const needed = Math.ceil(rows / rowsPerStep)
+  const overlapping = stages === 1 ? needed : Math.min(2 * stages, Math.floor(rows / least))
+  const chunks = Math.max(needed, overlapping)
+  const larger = rows % chunks
+  return Array.from({ length: chunks }, (_, i) => Math.floor(rows / chunks) + (i < larger ? 1 : 0))
 }

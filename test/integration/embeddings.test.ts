@@ -58,7 +58,7 @@ afterAll(async () => {
 async function expected(tokens: Uint32Array, dimensions = WIDTH): Promise<number[]> {
   let position = 0
   let embedding = new Float32Array(0)
-  for (const rows of chunkRows(tokens.length, { stages: NODES.length, rowsPerStep: BATCH })) {
+  for (const rows of chunkRows(tokens.length, { from: 0, stages: NODES.length, rowsPerStep: BATCH })) {
     const end = position + rows
     const last = end === tokens.length
     const { candidates } = await whole.engine.step({

@@ -4,7 +4,9 @@ import { corrected, errorOf, medianError, type Experience } from '../../../node/
 
 const ROUTE = { manifest: 'ab', stages: 2, ways: 2, path: 'me 0-4, b 4-8' }
 const RAW = { token: 0.02, prompt: 0.2, open: 0.03 }
-const ASKED = { route: ROUTE, promptTokens: 100 }
+/** Two milliseconds a token, as `RAW` has it. */
+const promptOf = (tokens: number): number => tokens / 500
+const ASKED = { route: ROUTE, promptTokens: 100, promptOf }
 
 function lesson(token: number, changes: Partial<Experience> = {}): Experience {
   const measured = { token, prompt: 0.4, open: 0.05 }
@@ -12,8 +14,12 @@ function lesson(token: number, changes: Partial<Experience> = {}): Experience {
 }
 
 describe('a correction', () => {
-  it('is none before three answers of the kind', () => {
-    expect(corrected(RAW, ASKED, [lesson(0.04), lesson(0.04)])).toEqual({ ...RAW, by: 0 })
+  it('is none before an answer over the route, or three over others of its kind', () => {
+    expect(corrected(RAW, ASKED, [])).toEqual({ ...RAW, by: 0 })
+    const alike = lesson(0.04, { route: { ...ROUTE, path: 'me 0-4, c 4-8' } })
+    expect(corrected(RAW, ASKED, [alike, alike])).toEqual({ ...RAW, by: 0 })
+    expect(corrected(RAW, ASKED, [alike, alike, alike])).toMatchObject({ token: 0.04, by: 3 })
+    expect(corrected(RAW, ASKED, [lesson(0.04)])).toMatchObject({ token: 0.04, by: 1 })
     const others = [
       lesson(0.04, { route: { ...ROUTE, manifest: 'cd' } }),
       lesson(0.04, { route: { ...ROUTE, stages: 3 } }),
@@ -35,10 +41,11 @@ describe('a correction', () => {
   })
 
   it('trusts in part what nodes say has changed over the same route', () => {
-    const history = [lesson(0.03), lesson(0.03), lesson(0.03)]
-    const slower = corrected({ ...RAW, token: 0.08, prompt: 0.8 }, ASKED, history)
-    expect(slower.token).toBeCloseTo(0.03 * 4 ** TRUST_IN_RECORDS, 9)
-    expect(slower.prompt).toBeCloseTo(0.4 * 4 ** TRUST_IN_RECORDS, 9)
+    const history = [lesson(0.03)]
+    const slower = { ...ASKED, promptOf: (tokens: number) => 4 * promptOf(tokens) }
+    const told = corrected({ ...RAW, token: 0.08, prompt: 0.8 }, slower, history)
+    expect(told.token).toBeCloseTo(0.03 * 4 ** TRUST_IN_RECORDS, 9)
+    expect(told.prompt).toBeCloseTo(0.4 * 4 ** TRUST_IN_RECORDS, 9)
   })
 
   it('learns over other routes with as many stages, by how their estimates were off', () => {
@@ -49,12 +56,23 @@ describe('a correction', () => {
     expect(absurd.token).toBeCloseTo(0.03 * MOST_SCALE, 9)
   })
 
-  it('prefers prompts of about the same length, and scales others', () => {
-    const near = [0.03, 0.03, 0.03].map(token => lesson(token))
+  it('prefers prompts of about the same length', () => {
     const far = [0.09, 0.09, 0.09].map(token => lesson(token, { promptTokens: 1_000 }))
-    expect(corrected(RAW, ASKED, [...near, ...far])).toMatchObject({ token: 0.03, by: 3 })
-    const longer = corrected({ ...RAW, prompt: 2 }, { ...ASKED, promptTokens: 1_000 }, near)
-    expect(longer).toMatchObject({ token: 0.03, prompt: 4, by: 3 })
+    expect(corrected(RAW, ASKED, [lesson(0.03), ...far])).toMatchObject({ token: 0.03, by: 1 })
+  })
+
+  it('makes of another length what the length makes of it, whatever else has changed', () => {
+    const longer = { ...ASKED, promptTokens: 1_000 }
+    expect(corrected({ ...RAW, prompt: 2 }, longer, [lesson(0.03)])).toMatchObject({ token: 0.03, prompt: 4, by: 1 })
+    const slower = { ...longer, promptOf: (tokens: number) => 4 * promptOf(tokens) }
+    const told = corrected({ ...RAW, prompt: 8 }, slower, [lesson(0.03)])
+    expect(told.prompt).toBeCloseTo(4 * 4 ** TRUST_IN_RECORDS, 9)
+  })
+
+  it('takes how long a route takes to stand from answers to prompts of any length', () => {
+    const opened = (open: number): Experience => lesson(0.03, { measured: { token: 0.03, prompt: 0.4, open } })
+    const short = { ...opened(0.006), promptTokens: 5 }
+    expect(corrected(RAW, ASKED, [opened(0.3), short, short])).toMatchObject({ open: 0.006, by: 1 })
   })
 })
 

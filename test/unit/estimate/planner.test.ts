@@ -198,7 +198,7 @@ describe('forecasts', () => {
   it('are corrected by the answers before', async () => {
     const { history, it: watch } = forecasts([ME, B])
     for (let i = 0; i < 4; i++) await read(watch.follow(request, events()))
-    expect(history.map(({ told }) => told.token === 0.04)).toEqual([false, false, false, true])
+    expect(history.map(({ told }) => told.token === 0.04)).toEqual([false, true, true, true])
   })
 
   it('keep nothing of answers that fail, or whose nodes have gone before they began', async () => {

@@ -140,9 +140,8 @@ describe('Origin.embed', () => {
     await eventsOf(origin, {})
     const asked = mesh.node('b').engine.steps.map(({ rows, want }) => [rows, want.rows, want.embedding ?? false])
     expect(asked).toEqual([
-      [32, 0, false],
-      [32, 0, false],
-      [17, 1, true],
+      [41, 0, false],
+      [40, 1, true],
       [1, 1, true],
       [10, 1, true],
       [1, 1, true]

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { KEPT_MS, MAX_KEPT, SESSION_SILENCE_MS } from '../../../node/pipeline/constants.js'
-import { LEAST_CHUNK_ROWS } from '../../../node/pipeline/prompt.js'
+import { KEPT_MS, LEAST_KEPT_TOKENS, MAX_KEPT, SESSION_SILENCE_MS } from '../../../node/pipeline/constants.js'
 import { KeptSessions, sharedLength, type KeptSession } from '../../../node/pipeline/kept-sessions.js'
 
 const tokens = (...list: number[]): Uint32Array => Uint32Array.from(list)
@@ -58,8 +57,8 @@ describe('KeptSessions', () => {
     const sessions = new KeptSessions()
     const all = Uint32Array.from({ length: 40 }, (_, i) => i)
     sessions.keep(kept('me', all))
-    expect(sessions.take('me', all.slice(0, LEAST_CHUNK_ROWS))).toBeUndefined()
-    expect(sessions.take('me', all.slice(0, LEAST_CHUNK_ROWS + 1))).toMatchObject({ shared: LEAST_CHUNK_ROWS })
+    expect(sessions.take('me', all.slice(0, LEAST_KEPT_TOKENS))).toBeUndefined()
+    expect(sessions.take('me', all.slice(0, LEAST_KEPT_TOKENS + 1))).toMatchObject({ shared: LEAST_KEPT_TOKENS })
   })
 
   it("never gives another's", () => {
