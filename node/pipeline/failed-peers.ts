@@ -7,8 +7,8 @@ export class FailedPeers {
   readonly #now: () => number
   readonly #until = new Map<string, number>()
   readonly #gone = new Set<string>()
-  /** Whose stream broke. */
-  readonly #cutOff = new Set<string>()
+  /** Whose stream broke, or whose engine did: they may be there again in a moment. */
+  readonly #passing = new Set<string>()
   readonly #pardoned = new Set<string>()
   #last: PipelineError | undefined
 
@@ -33,8 +33,8 @@ export class FailedPeers {
     if (typeof peer !== 'string') return
     this.#last = error
     if (error.code === 'STAGE_LOST') this.#gone.add(peer)
-    if (isCut(error)) this.#cutOff.add(peer)
-    else this.#cutOff.delete(peer)
+    if (isPassing(error)) this.#passing.add(peer)
+    else this.#passing.delete(peer)
     this.#until.set(peer, error.code === 'STAGE_FAULTY' ? Infinity : this.#now() + EXCLUDE_MS)
   }
 
@@ -45,11 +45,11 @@ export class FailedPeers {
   }
 
   /**
-   * Whose stream broke a moment ago, and who may be asked again where nobody else is there: each once until a step is
-   * answered. Not those that were silent, or said that they go.
+   * Who failed a moment ago, and may be asked again where nobody else is there: each once until a step is answered. Not
+   * those that were silent, or said that they go.
    */
   get pardonable(): string[] {
-    return [...this.current()].filter(peer => this.#cutOff.has(peer) && !this.#pardoned.has(peer))
+    return [...this.current()].filter(peer => this.#passing.has(peer) && !this.#pardoned.has(peer))
   }
 
   /** It lives after all. */
@@ -65,6 +65,8 @@ export class FailedPeers {
   }
 }
 
-function isCut({ code, details, cause }: PipelineError): boolean {
-  return code === 'STAGE_LOST' && details['status'] === undefined && !(cause instanceof DeadlineError)
+/** A stream broke, or an engine died: a node has its next one within a second. */
+function isPassing({ code, details: { status }, cause }: PipelineError): boolean {
+  if (code !== 'STAGE_LOST' || cause instanceof DeadlineError) return false
+  return status === undefined || status === 'ENGINE_FAILED'
 }

@@ -239,7 +239,7 @@ export class RouteMender {
     })
   }
 
-  /** A stream that broke is not always a dead node. Whether anybody lives after all. */
+  /** A stream or an engine that broke is not always a dead node. Whether anybody lives after all. */
   async #pardon(): Promise<boolean> {
     const lives = async (peer: string): Promise<boolean> => {
       const living = await this.#parts.watch.lives(peer)

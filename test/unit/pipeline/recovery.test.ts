@@ -235,6 +235,21 @@ describe('a stage that failed a moment ago and lives', () => {
     const result = await answerWhile(mesh, { at: { 5: blink, 10: () => mesh.kill('bb') } })
     expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'b', 'c'] })
   })
+
+  it('is taken again once its engine is there again', async () => {
+    const mesh = await meshes.of(PAIRS)
+    const { engine, shards } = mesh.node('b')
+    const at = {
+      5: () => engine.crash(),
+      7: async () => {
+        engine.revive()
+        await shards.engineReady()
+      },
+      10: () => mesh.kill('bb')
+    }
+    const result = await answerWhile(mesh, { at })
+    expect(result).toMatchObject({ tokens: await undisturbed(), stages: ['a', 'b', 'c'] })
+  })
 })
 
 describe('a link that is lost between two stages that live', () => {
