@@ -18,8 +18,7 @@ export interface Measure {
   most: number
   /** Tokens of the undisturbed run. */
   expected: readonly number[]
-  /** Places of tokens that no rounding explains. */
-  strange: readonly number[]
+  strange: readonly Strange[]
 }
 
 /** A token of an answer, and what the whole model says after those before it. */
@@ -33,8 +32,14 @@ export interface Choice {
 export interface Verdict {
   /** Tokens that the model chooses itself, bit for bit. */
   same: number
-  /** Places of those that it would not choose with its logits rounded differently either. */
-  strange: number[]
+  strange: Strange[]
+}
+
+/** A token that the model would not choose with its logits rounded differently either. */
+export interface Strange {
+  place: number
+  /** The least of `FURTHER` that would explain it: one just above `ROUNDING` is an outlier, a large one a wrong token. */
+  needs: number | undefined
 }
 
 /**
@@ -42,7 +47,9 @@ export interface Verdict {
  * amplifies what its f16 KV rounds, the largest difference of a row was 0.4 % in the median and 1.8 % at most.
  */
 const ROUNDING = 2e-2
-/** Logits that are tried: a token that such rounding can give comes up in a good part of them. */
+/** More than it rounds, tried for tokens that `ROUNDING` does not explain. */
+const FURTHER = [3e-2, 4e-2, 8e-2, 16e-2, 32e-2]
+/** Logits that are tried besides those that favour a token most. */
 const TRIES = 64
 
 /** What must not be, in words; nothing where all is well. */
@@ -60,7 +67,8 @@ export function faultsOf(
   if (done?.reason === 'length' && tokens.length !== most) faults.push(`it ended at its length with ${tokens.length}`)
   const [first] = strange
   if (first !== undefined) {
-    faults.push(`${strange.length} of ${tokens.length} tokens, first token ${first}, are not what the model says there`)
+    const where = `first token ${first.place} (${unless(first)})`
+    faults.push(`${strange.length} of ${tokens.length} tokens, ${where}, are not what the model says there`)
   }
   if (exact && same < tokens.length) faults.push(`token ${same} of ${tokens.length} is another one`)
   else if (exact && done !== undefined && tokens.length < expected.length) {
@@ -69,24 +77,50 @@ export function faultsOf(
   return faults
 }
 
+function unless({ needs }: Strange): string {
+  return needs === undefined ? 'however it rounds' : `unless it rounds by ${Math.round(needs * 100)} %`
+}
+
 /** Whether each token is what the model chooses there, give or take rounding. */
 export function verdictOf(choices: readonly Choice[], sampling: SamplingOptions): Verdict {
   const random = mulberry32(sampling.seed)
   const other = choices.map((choice, place) => ({ ...choice, place })).filter(choice => !isChosen(choice, sampling))
-  const strange = other.filter(({ row, ...choice }) => {
-    const rounded = Array.from({ length: TRIES }, () => roundedAnew(row, random))
-    return !rounded.some(logits => isChosen({ ...choice, row: { ...row, logits } }, sampling))
-  })
-  return { same: choices.length - other.length, strange: strange.map(({ place }) => place) }
+  const comesUp = ({ row, ...choice }: Choice, rounding: number): boolean => {
+    const anyhow = Array.from({ length: TRIES }, () => roundedAnew(row, { rounding, random }))
+    const rounded = [...favouring(choice.token, row, rounding), ...anyhow]
+    return rounded.some(logits => isChosen({ ...choice, row: { ...row, logits } }, sampling))
+  }
+  const strange = other.filter(choice => !comesUp(choice, ROUNDING))
+  return {
+    same: choices.length - other.length,
+    strange: strange.map(choice => ({ place: choice.place, needs: FURTHER.find(more => comesUp(choice, more)) }))
+  }
 }
 
 function isChosen({ token, row, before }: Choice, sampling: SamplingOptions): boolean {
   return sampleToken(row, before, sampling) === token
 }
 
-function roundedAnew({ logits }: RowCandidates, random: () => number): Float32Array {
-  const largest = logits.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0)
-  return logits.map(logit => logit + largest * ROUNDING * (2 * random() - 1))
+function roundedAnew(
+  { logits }: RowCandidates,
+  { rounding, random }: { rounding: number; random: () => number }
+): Float32Array {
+  const most = mostOf(logits, rounding)
+  return logits.map(logit => logit + most * (2 * random() - 1))
+}
+
+/** What favours a token most, for each place that the random number can have: where all others fall, the likelier or the others. */
+function favouring(token: number, { ids, logits }: RowCandidates, rounding: number): Float32Array[] {
+  const most = mostOf(logits, rounding)
+  const own = logits[ids.indexOf(token)]
+  if (own === undefined) return []
+  const rounded = (by: (logit: number) => number): Float32Array =>
+    logits.map((logit, i) => logit + most * (ids[i] === token ? 1 : by(logit)))
+  return [rounded(() => -1), rounded(logit => (logit > own ? 1 : -1)), rounded(logit => (logit > own ? -1 : 1))]
+}
+
+function mostOf(logits: Float32Array, rounding: number): number {
+  return rounding * logits.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0)
 }
 
 /** Tokens up to the first difference. */

@@ -31,13 +31,17 @@ console.log(`seed ${seed}, ${planned.length} schedules, ${replay} replay`)
 
 await using mesh = await ChaosMesh.start({ partitions: obstacle === undefined })
 const played: Played[] = []
-const leave = (): void => {
-  for (const line of summary(played)) console.log(line)
-  void mesh[Symbol.asyncDispose]().finally(() => process.exit(130))
-}
-process.once('SIGINT', leave).once('SIGTERM', leave)
+const interrupted = new Promise<'interrupted'>(resolve => {
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve('interrupted'))
+})
 for (const one of planned) {
-  const result = await play(mesh, one, { replay })
+  const playing = play(mesh, one, { replay })
+  playing.catch(() => undefined) // once it is interrupted, nobody asks
+  const result = await Promise.race([playing, interrupted])
+  if (result === 'interrupted') {
+    process.exitCode = 130
+    break
+  }
   played.push(result)
   console.log(lineOf(result))
   if (result.faults.length === 0) continue
@@ -45,3 +49,7 @@ for (const one of planned) {
   console.log(`     repeat it: npm run chaos -- --seed ${seed} --only ${one.number} --replay ${replay}`)
 }
 for (const line of summary(played)) console.log(line)
+if (process.exitCode === 130) {
+  await mesh[Symbol.asyncDispose]()
+  process.exit() // what was interrupted may wait for long yet
+}

@@ -31,8 +31,12 @@ describe('a chaos run', () => {
   })
 
   it('finds what the model would not say, and that what came is not what was generated, also where rounding differs', () => {
-    expect(judged(TOKENS, { exact: false, strange: [6, 8] })).toEqual([
-      '2 of 20 tokens, first token 6, are not what the model says there'
+    const strange = [6, 8].map(place => ({ place, needs: undefined }))
+    expect(judged(TOKENS, { exact: false, strange })).toEqual([
+      '2 of 20 tokens, first token 6 (however it rounds), are not what the model says there'
+    ])
+    expect(judged(TOKENS, { exact: false, strange: [{ place: 6, needs: 0.03 }] })).toEqual([
+      '1 of 20 tokens, first token 6 (unless it rounds by 3 %), are not what the model says there'
     ])
     expect(judged(TOKENS, { exact: false }, done(21))).toEqual(['21 tokens were generated, and 20 came'])
     expect(judged([...TOKENS.slice(0, 19), 77], { exact: false })).toEqual([])
@@ -52,7 +56,7 @@ describe('a chaos run', () => {
     const greedy = { ...DEFAULT_SAMPLING, temperature: 0, seed: 1 }
     const row = { ids: Uint32Array.of(7, 8, 9), logits: Float32Array.of(10, 9.9, 9.5), logSumExp: undefined }
     const choices = [7, 8, 9].map(token => ({ token, row, before: { tokens: [], promptLength: 0 } }))
-    expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [2] })
+    expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [{ place: 2, needs: 0.03 }] })
   })
 
   it('knows at any temperature which token the seed draws at its place', () => {
