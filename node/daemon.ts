@@ -1,5 +1,6 @@
 /** The composition root: a node from its parts, in the order in which they depend on each other. */
 import { randomBytes } from 'node:crypto'
+import { Registry } from 'prom-client'
 import { PIECES_PROTOCOL, RELAY_PROTOCOL, STAGE_PROTOCOL } from '../protocol/ids.js'
 import { Availability } from './availability/availability.js'
 import { readCpu } from './availability/cpu.js'
@@ -33,6 +34,7 @@ import { Tasks } from './holding/tasks.js'
 import { prepareHome, type Home } from './home.js'
 import { Lifecycle, type Component } from './lifecycle.js'
 import type { Logger } from './logger.js'
+import { libp2pMetrics } from './metrics/libp2p.js'
 import { NodeMetrics } from './metrics/metrics.js'
 import { PieceServer } from './models/piece-server.js'
 import { ModelStore } from './models/store.js'
@@ -196,8 +198,9 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
   })
   const identity = await loadOrCreateIdentity(home.identityFile)
   const trust = new Trust({ now, warn: (facts, message) => logger.warn(facts, message) }, { self: identity.peer })
+  const registry = new Registry()
   const swarm = new SwarmNode(
-    { identity, logger, trust },
+    { identity, logger, trust, metrics: libp2pMetrics(registry) },
     {
       ...config.network,
       listen: listenAddresses(config.network),
@@ -208,7 +211,7 @@ async function compose(options: NodeOptions, { originOnly }: { originOnly: boole
     }
   )
   const { directory } = swarm
-  const metrics = new NodeMetrics({ directory, network: () => swarm.counts.read(), now })
+  const metrics = new NodeMetrics({ registry, directory, now })
 
   const shards = new ShardRegistry(
     { engine, waiting: trust.waiting, onStep: metrics.step, now },

@@ -1,7 +1,6 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics, type Registry } from 'prom-client'
 import type { StatusView } from '../control/contract.js'
 import type { ServedStep } from '../pipeline/served-shard.js'
-import type { NetworkReading } from '../swarm/network-counts.js'
 import type { Directory } from '../swarm/types.js'
 import { instruments, type Instruments } from './instruments.js'
 import { MeteredAnswers, type Answers } from './metered-answers.js'
@@ -13,19 +12,19 @@ import { noTraffic } from './traffic.js'
 const EVENT_LOOP_LOOK_MS = 20
 
 export interface NodeMetricsParts {
+  /** The node's own, which others may count in too. */
+  registry: Registry
   directory: Pick<Directory, 'nodes'>
-  network: () => NetworkReading
   /** Milliseconds, monotonic. */
   now: () => number
 }
 
-/** What a node counts of itself, in a registry of its own. */
+/** What a node counts of itself. */
 export class NodeMetrics {
   /** Where the streams of sessions count their bytes. */
   readonly traffic = noTraffic()
-  readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE
+  readonly contentType: string
   readonly #parts: NodeMetricsParts
-  readonly #registry = new Registry()
   readonly #instruments: Instruments
   readonly #names: ModelNames
   readonly #metered: MeteredAnswers[] = []
@@ -36,7 +35,8 @@ export class NodeMetrics {
   constructor(parts: NodeMetricsParts) {
     this.#parts = parts
     this.#names = new ModelNames(parts)
-    this.#instruments = instruments(this.#registry)
+    this.contentType = parts.registry.contentType
+    this.#instruments = instruments(parts.registry)
     for (const cause of ['lost', 'moved']) this.#instruments.recoveries.inc({ cause }, 0)
   }
 
@@ -91,15 +91,15 @@ export class NodeMetrics {
 
   /** All metrics in Prometheus' text format, version 0.0.4. */
   async text(status: StatusView): Promise<string> {
+    const { registry, directory } = this.#parts
     // What Node.js says of itself is not free: a node that nobody watches does without.
     if (!this.#watchesNode) {
       this.#watchesNode = true
-      collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_LOOK_MS })
+      collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_LOOK_MS })
     }
     const running = this.#metered.reduce((sum, metered) => sum + metered.running, 0)
-    const { directory, network } = this.#parts
-    const sources = { status, nodes: directory.nodes(), network: network(), traffic: this.traffic }
+    const sources = { status, nodes: directory.nodes(), traffic: this.traffic }
     read(this.#instruments, this.#names, { ...sources, answers: { running, waiting: this.#waiting() } })
-    return this.#registry.metrics()
+    return registry.metrics()
   }
 }

@@ -1,6 +1,5 @@
 /** What is not counted as it happens but read from the node when somebody looks. */
 import type { StatusView } from '../control/contract.js'
-import type { NetworkReading } from '../swarm/network-counts.js'
 import type { NodeView } from '../swarm/types.js'
 import type { Instruments } from './instruments.js'
 import type { ModelNames } from './model-names.js'
@@ -9,7 +8,6 @@ import type { ByOpener, SessionTraffic } from './traffic.js'
 export interface Sources {
   status: StatusView
   nodes: readonly NodeView[]
-  network: NetworkReading
   traffic: SessionTraffic
   /** Answers under way, and those of them that wait for their turn. */
   answers: { running: number; waiting: number }
@@ -17,11 +15,10 @@ export interface Sources {
 
 const STATES: readonly StatusView['state'][] = ['joining', 'online', 'draining', 'paused', 'leaving']
 
-export function read(to: Instruments, names: ModelNames, { status, nodes, network, traffic, answers }: Sources): void {
+export function read(to: Instruments, names: ModelNames, { status, nodes, traffic, answers }: Sources): void {
   readState(to, status)
   readShards(to, names, status)
   readPeers(to, nodes)
-  readNetwork(to, network)
   readRefusals(to, status)
   to.answersRunning.set(answers.running - answers.waiting)
   to.answersWaiting.set(answers.waiting)
@@ -56,14 +53,6 @@ function readShards(to: Instruments, names: ModelNames, { shards }: StatusView):
 function readPeers({ peers }: Instruments, nodes: readonly NodeView[]): void {
   for (const path of ['direct', 'relayed', 'unconnected']) peers.set({ path }, 0)
   for (const { path } of nodes) if (path !== 'self') peers.inc({ path: path === 'gone' ? 'unconnected' : path })
-}
-
-function readNetwork(to: Instruments, { connections, opened, streams, dials }: NetworkReading): void {
-  for (const { direction, path, count } of connections) to.connections.set({ direction, path }, count)
-  to.connectionsOpened.reset()
-  for (const [direction, count] of Object.entries(opened)) to.connectionsOpened.inc({ direction }, count)
-  for (const { protocol, direction, count } of streams) to.streams.set({ protocol, direction }, count)
-  for (const [state, count] of Object.entries(dials)) to.dials.set({ state }, count)
 }
 
 function readTraffic({ streamBytes }: Instruments, protocol: keyof SessionTraffic, { here, peer }: ByOpener): void {

@@ -148,22 +148,6 @@ export const METRICS = {
     ...{ name: 'flambeau_peers', type: 'gauge', unit: 'peers', labels: ['path'] },
     help: 'Other nodes of the swarm that this one knows: direct, relayed or unconnected.'
   },
-  connections: {
-    ...{ name: 'flambeau_connections', type: 'gauge', unit: 'connections', labels: ['direction', 'path'] },
-    help: 'Connections of libp2p now, also with peers that have not said hello: inbound or outbound, direct or relayed.'
-  },
-  connectionsOpened: {
-    ...{ name: 'flambeau_connections_opened_total', type: 'counter', unit: 'connections', labels: ['direction'] },
-    help: 'Connections that have been made: inbound or outbound.'
-  },
-  streams: {
-    ...{ name: 'flambeau_streams', type: 'gauge', unit: 'streams', labels: ['protocol', 'direction'] },
-    help: 'Streams on these connections now, by protocol; other: one that is unknown or not yet agreed on.'
-  },
-  dials: {
-    ...{ name: 'flambeau_dials', type: 'gauge', unit: 'dials', labels: ['state'] },
-    help: 'Peers that are being dialled (active), and that wait until these are done (queued).'
-  },
   refusals: {
     ...{ name: 'flambeau_refusals_total', type: 'counter', unit: 'refusals', labels: ['reason'] },
     help: 'What was refused to peers, by the counters of flambeau status.'

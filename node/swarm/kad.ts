@@ -15,12 +15,16 @@ export type StreamGuard = (handler: StreamHandler) => StreamHandler
 export function swarmKad(init: KadDHTInit, guard: StreamGuard): (components: KadDHTComponents) => KadDHT {
   const create = kadDHT({ ...init, validators: { ...init.validators, pk: refuse } })
   // `components` looks each one up when it is asked for, and cannot be spread.
-  return ({ peerId, privateKey, registrar, addressManager, peerStore, connectionManager, events, logger, ping }) =>
-    create({
+  return components => {
+    const { peerId, privateKey, addressManager, peerStore, connectionManager, events, logger, ping, metrics } =
+      components
+    return create({
       ...{ peerId, privateKey, addressManager, peerStore, connectionManager, events, logger, ping },
-      registrar: guarded(registrar, guard),
+      ...(metrics !== undefined && { metrics }),
+      registrar: guarded(components.registrar, guard),
       datastore: new DhtStore({ owner: peerId.toString() })
     })
+  }
 }
 
 /** The same registrar, but what is registered through it is guarded from the first moment on. */

@@ -1,7 +1,7 @@
 import { autoNATv2 } from '@libp2p/autonat-v2'
 import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { identify, identifyPush, type Identify, type IdentifyPush } from '@libp2p/identify'
-import type { ComponentLogger, ConnectionGater, Libp2p, PrivateKey } from '@libp2p/interface'
+import type { ComponentLogger, ConnectionGater, Libp2p, Metrics, PrivateKey } from '@libp2p/interface'
 import { passthroughMapper, type KadDHT, type Selectors, type Validators } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { ping, type Ping } from '@libp2p/ping'
@@ -69,9 +69,14 @@ export interface SwarmLibp2pSettings {
   /** Whom the DHT answers. */
   guard: StreamGuard
   logger: ComponentLogger
+  /** Undefined: nothing is counted. */
+  metrics: MetricsOf | undefined
   /** Where the peer store is kept; undefined: in memory. */
   datastore: PeerDatastore | undefined
 }
+
+/** What libp2p counts of itself goes there. */
+export type MetricsOf = (components: { logger: ComponentLogger }) => Metrics
 
 export interface SwarmServices extends Record<string, unknown> {
   identify: Identify
@@ -118,6 +123,7 @@ export async function createSwarmLibp2p(settings: SwarmLibp2pSettings): Promise<
     services: services(settings, ownAddresses)
   }
   if (key !== undefined) options.connectionProtector = preSharedKey({ psk: protectorKey(key) })
+  if (settings.metrics !== undefined) options.metrics = settings.metrics
   if (settings.datastore !== undefined) options.datastore = settings.datastore
   return createLibp2p(options)
 }

@@ -15,11 +15,10 @@ import { banned, Gate } from './gate.js'
 import { Hello } from './hello.js'
 import type { Identity } from './identity.js'
 import { libp2pLogger, type LogSink } from './libp2p-logger.js'
-import { createSwarmLibp2p, type SwarmLibp2p } from './libp2p.js'
+import { createSwarmLibp2p, type MetricsOf, type SwarmLibp2p } from './libp2p.js'
 import { Links } from './links.js'
 import { checkPorts } from './listen.js'
 import { membersOnly, type MemberHandler } from './members-only.js'
-import { NetworkCounts } from './network-counts.js'
 import { PeerDatastore } from './peer-datastore.js'
 import { Periodic } from './periodic.js'
 import { Publisher } from './publisher.js'
@@ -48,6 +47,8 @@ interface SwarmNodeParts {
   logger: LogSink
   /** By default its own, which nobody else asks. */
   trust?: Trust
+  /** By default nobody counts. */
+  metrics?: MetricsOf | undefined
   /** Milliseconds since 1970. */
   now?: () => number
 }
@@ -68,12 +69,12 @@ export class SwarmNode implements Swarm {
   readonly peer: string
   readonly directory: SwarmDirectory
   readonly clocks: Clocks
-  readonly counts = new NetworkCounts(() => this.#network?.libp2p)
   readonly #identity: Identity
   readonly #logger: LogSink
   readonly #now: () => number
   readonly #settings: ResolvedSwarmSettings
   readonly #trust: Trust
+  readonly #metrics: MetricsOf | undefined
   readonly #gate: Gate
   readonly #book: RecordBook
   readonly #status: StatusExchange
@@ -88,11 +89,13 @@ export class SwarmNode implements Swarm {
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
-  constructor({ identity, logger, trust = new Trust(), now = Date.now }: SwarmNodeParts, settings: SwarmSettings) {
+  constructor(parts: SwarmNodeParts, settings: SwarmSettings) {
+    const { identity, logger, trust = new Trust(), metrics, now = Date.now } = parts
     this.#identity = identity
     this.#logger = logger
     this.#now = now
     this.#trust = trust
+    this.#metrics = metrics
     this.peer = identity.peer
     this.#settings = resolveSettings(settings)
     const { membership, agent, relay, clientOnly } = this.#settings
@@ -220,7 +223,7 @@ export class SwarmNode implements Swarm {
       validators: recordValidators({ book: this.#book, trust: this.#trust }),
       selectors: recordSelectors(),
       guard: handler => this.#membersOnly(handler, 'dht'),
-      logger: libp2pLogger(this.#logger)
+      ...{ metrics: this.#metrics, logger: libp2pLogger(this.#logger) }
     })
     const { peer, sinks } = { peer: this.peer, sinks: { libp2p, logger: this.#logger } }
     const isMember = (other: string): boolean => this.#gate.isMember(other)
@@ -256,7 +259,6 @@ export class SwarmNode implements Swarm {
     for (const protocol of this.#handlers.keys()) await this.#register(network, protocol)
     this.#trust.addEventListener('ban', this.#onBan)
     libp2p.addEventListener('self:peer:update', this.#onAddresses)
-    libp2p.addEventListener('connection:open', this.counts.onOpen)
     libp2p.addEventListener('connection:open', this.#onConnection)
     libp2p.addEventListener('connection:close', this.#onConnection)
     libp2p.addEventListener('peer:disconnect', this.#onDisconnect)

@@ -1,5 +1,6 @@
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { STAGE_PROTOCOL } from '../../protocol/ids.js'
 import { type Family, parseExposition, valueOf } from '../support/exposition.js'
 import { type Mesh, startMesh } from '../support/mesh.js'
 import { temporaryFolder } from '../support/temporary.js'
@@ -72,6 +73,7 @@ describe('the metrics of a mesh', () => {
       expect(of('flambeau_layer_token_seconds', { ...TINY, layers })).toBeGreaterThan(0)
       expect(of('flambeau_memory_used_bytes')).toBeGreaterThan(0)
       expect(of('flambeau_peers', { path: 'direct' })).toBe(1)
+      expect(of('libp2p_kad_dht_routing_table_size')).toBe(1)
       expect(of('flambeau_sessions')).toBe(0)
       expect(of('process_resident_memory_bytes')).toBeGreaterThan(0)
       // Those that measured the layers are nobody's.
@@ -155,8 +157,10 @@ describe('the metrics of a mesh', () => {
     expect(valueOf(first, 'flambeau_answers_running')).toBe(1)
     expect([first, second].map(families => valueOf(families, 'flambeau_sessions'))).toEqual([1, 1])
     // Sessions that rest have theirs too.
-    expect(valueOf(first, 'flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBeGreaterThanOrEqual(1)
-    expect(valueOf(second, 'flambeau_streams', { protocol: 'stage', direction: 'inbound' })).toBeGreaterThanOrEqual(1)
+    const streams = (of: Map<string, Family>, opened: string): number | undefined =>
+      valueOf(of, 'libp2p_protocol_streams_total', { protocol: `${opened} ${STAGE_PROTOCOL}` })
+    expect(streams(first, 'outbound')).toBeGreaterThanOrEqual(1)
+    expect(streams(second, 'inbound')).toBeGreaterThanOrEqual(1)
     const shard = { ...TINY, layers: '4-8' }
     expect(valueOf(second, 'flambeau_kv_positions_used', shard)).toBeGreaterThanOrEqual(2_000)
     abort.abort()

@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { MetricObject } from 'prom-client'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { libp2pMetrics } from '../../../node/metrics/libp2p.js'
 import { MAX_MODEL_NAMES } from '../../../node/metrics/model-names.js'
 import { METRICS, type MetricFacts } from '../../../node/metrics/table.js'
+import { createMembership } from '../../../node/swarm/membership.js'
 import type { Family } from '../../support/exposition.js'
 import { PROJECT_ROOT } from '../../support/models.js'
 import { MetricsBench } from '../metrics/bench.js'
+import { startNode } from '../swarm/nodes.js'
 import { page, prose, tableRows } from './markdown.js'
 
 const docs = page('docs/metrics.md')
@@ -15,9 +19,19 @@ const metrics: readonly MetricFacts[] = Object.values(METRICS)
 const ONLY_LINUX = ['process_virtual_memory_bytes', 'process_heap_bytes', 'process_open_fds', 'process_max_fds']
 
 let families: Map<string, Family>
+/** Names and types, and the labels of all metrics, by name. */
+let libp2p: { name: string; type: string }[]
+let labelsOf: Map<string, readonly string[]>
 
 beforeAll(async () => {
-  families = await new MetricsBench().families()
+  const bench = new MetricsBench()
+  const swarm = await startNode(createMembership('test'), { relay: true, metrics: libp2pMetrics(bench.registry) })
+  families = await bench.families()
+  await swarm.stop()
+  libp2p = [...families.values()].filter(({ name }) => name.startsWith('libp2p_'))
+  // Of those that have no series yet too.
+  const all = bench.registry.getMetricsAsArray() as (MetricObject & { name: string; labelNames: readonly string[] })[]
+  labelsOf = new Map(all.map(({ name, labelNames }) => [name, labelNames]))
 })
 
 describe('docs/metrics.md', () => {
@@ -41,8 +55,18 @@ describe('docs/metrics.md', () => {
     const listed = rows
       .map(([name = '', type]) => [name.replaceAll('`', ''), type])
       .filter(([name = '']) => process.platform === 'linux' || !ONLY_LINUX.includes(name))
-    const others = [...families.values()].filter(({ name }) => !name.startsWith('flambeau_'))
+    const others = [...families.values()].filter(({ name }) => !/^(?:flambeau|libp2p)_/.test(name))
     expect(listed).toEqual(others.map(({ name, type }) => [name, type]))
+  })
+
+  it("lists libp2p's own with their types and labels", () => {
+    const [, ...rows] = tableRows(docs, "libp2p's own")
+    const listed = rows.map(([name = '', type = '', label = '']) => [name.replaceAll('`', ''), type, label])
+    const expected = libp2p.map(({ name, type }) => {
+      const [label] = labelsOf.get(name) ?? []
+      return [name, type, label === undefined ? '-' : label === name ? 'the same' : `\`${label}\``]
+    })
+    expect(listed.sort()).toEqual(expected.sort())
   })
 
   it('says how many models it tells apart', () => {
@@ -77,7 +101,7 @@ describe('docs/grafana-dashboard.json', () => {
 
   /** Names in an expression, and the labels that it sorts by or picks. */
   const named = (expr: string): string[] =>
-    [...expr.matchAll(/\b(?:flambeau|nodejs|process)_\w+/g)].map(([name]) => name)
+    [...expr.matchAll(/\b(?:flambeau|libp2p|nodejs|process)_\w+/g)].map(([name]) => name)
   const familyOf = (name: string): Family | undefined => {
     const histogram = families.get(name.replace(/_(bucket|sum|count)$/, ''))
     return histogram?.type === 'histogram' && histogram.name !== name ? histogram : families.get(name)
@@ -112,9 +136,9 @@ describe('docs/grafana-dashboard.json', () => {
 
   it.each(expressions)('sorts by labels that these have: %s', expr => {
     const known = new Set(['instance', 'le'])
-    for (const { name, labels } of metrics) if (expr.includes(name)) for (const label of labels) known.add(label)
+    for (const label of named(expr).flatMap(name => labelsOf.get(familyOf(name)?.name ?? '') ?? [])) known.add(label)
     const by = [...expr.matchAll(/by \(([^)]*)\)/g)].flatMap(([, list = '']) => list.split(', '))
-    const picked = [...expr.matchAll(/(\w+)="/g)].map(([, label = '']) => label)
+    const picked = [...expr.matchAll(/(\w+)!?="/g)].map(([, label = '']) => label)
     expect([...by, ...picked].filter(label => !known.has(label))).toEqual([])
   })
 

@@ -1,6 +1,6 @@
+import { Registry } from 'prom-client'
 import type { StatusView } from '../../../node/control/contract.js'
 import { NodeMetrics } from '../../../node/metrics/metrics.js'
-import { NetworkCounts, type NetworkReading } from '../../../node/swarm/network-counts.js'
 import type { NodeView } from '../../../node/swarm/types.js'
 import { type Family, parseExposition, valueOf } from '../../support/exposition.js'
 import { held, nodeView } from '../pipeline/swarm-views.js'
@@ -25,10 +25,10 @@ export const STATUS: StatusView = {
 export class MetricsBench {
   readonly clock = { now: 0 }
   readonly nodes: NodeView[] = [nodeView('a', [held()])]
-  network: NetworkReading = new NetworkCounts(() => undefined).read()
+  readonly registry = new Registry()
   readonly metrics = new NodeMetrics({
+    registry: this.registry,
     directory: { nodes: () => this.nodes },
-    network: () => this.network,
     now: () => this.clock.now
   })
 

@@ -101,25 +101,6 @@ describe('a scrape', () => {
     )
   })
 
-  it('has what libp2p has open, and does not add up what it has read before', async () => {
-    const bench = new MetricsBench()
-    bench.network = {
-      ...bench.network,
-      connections: [{ direction: 'inbound', path: 'relayed', count: 2 }],
-      opened: { inbound: 3, outbound: 4 },
-      streams: [{ protocol: 'stage', direction: 'outbound', count: 5 }],
-      dials: { active: 6, queued: 7 }
-    }
-    await bench.families()
-    const families = await bench.families()
-    const of = (name: string, labels: Record<string, string> = {}): number | undefined =>
-      valueOf(families, name, labels)
-    expect(of('flambeau_connections', { direction: 'inbound', path: 'relayed' })).toBe(2)
-    expect(of('flambeau_connections_opened_total', { direction: 'outbound' })).toBe(4)
-    expect(of('flambeau_streams', { protocol: 'stage', direction: 'outbound' })).toBe(5)
-    expect([of('flambeau_dials', { state: 'active' }), of('flambeau_dials', { state: 'queued' })]).toEqual([6, 7])
-  })
-
   it('has so many models at most, and calls the rest other', async () => {
     const bench = new MetricsBench()
     const shards = Array.from({ length: MAX_MODEL_NAMES + 3 }, (_, i) => ({ ...SHARD, model: `model "${i}"\n\\` }))

@@ -37,7 +37,8 @@ async function startDht(bootstrap?: DhtNode): Promise<DhtNode> {
       gater: {},
       validators: recordValidators({ book, trust: new Trust() }),
       selectors: recordSelectors(),
-      datastore: undefined
+      datastore: undefined,
+      metrics: undefined
     },
     guard: handler => handler,
     logger: libp2pLogger(silent)

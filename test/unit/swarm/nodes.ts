@@ -4,7 +4,7 @@ import { createIdentity, type Identity } from '../../../node/swarm/identity.js'
 import { Gate } from '../../../node/swarm/gate.js'
 import { Hello, type HelloSettings } from '../../../node/swarm/hello.js'
 import { libp2pLogger, type LogSink } from '../../../node/swarm/libp2p-logger.js'
-import { createSwarmLibp2p, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
+import { createSwarmLibp2p, type MetricsOf, type SwarmLibp2p } from '../../../node/swarm/libp2p.js'
 import { createMembership, type Membership } from '../../../node/swarm/membership.js'
 import { SwarmNode, type SwarmSettings } from '../../../node/swarm/swarm.js'
 import { Trust } from '../../../node/trust/trust.js'
@@ -31,6 +31,7 @@ export interface NodeOptions extends Partial<SwarmSettings> {
   logger?: LogSink
   now?: () => number
   trust?: Trust
+  metrics?: MetricsOf
 }
 
 export interface Libp2pOptions {
@@ -41,10 +42,10 @@ export interface Libp2pOptions {
 /** A node on 127.0.0.1, any port, stopped after the test; not started. */
 export async function createNode(
   membership: Membership,
-  { identity, logger = silent, now = Date.now, trust = new Trust(), ...settings }: NodeOptions = {}
+  { identity, logger = silent, now = Date.now, trust = new Trust(), metrics, ...settings }: NodeOptions = {}
 ): Promise<SwarmNode> {
   const node = new SwarmNode(
-    { identity: identity ?? (await createIdentity()), logger, now, trust },
+    { identity: identity ?? (await createIdentity()), logger, now, trust, metrics },
     { membership, agent: 'flambeau/test', listen: ['/ip4/127.0.0.1/tcp/0'], mdns: false, upnp: false, ...settings }
   )
   started.push(node)
@@ -67,7 +68,7 @@ export async function startLibp2p({ listen = [], hello }: Libp2pOptions = {}): P
   const libp2p = await createSwarmLibp2p({
     ...{ swarm: SWARM, key: undefined, privateKey, agent: 'test/1.0.0', listen, announce: [], mdns: false },
     ...{ upnp: false, relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
-    ...{ guard: handler => handler, logger: libp2pLogger(silent) }
+    ...{ metrics: undefined, guard: handler => handler, logger: libp2pLogger(silent) }
   })
   started.push({ stop: async () => libp2p.stop() })
   if (hello !== undefined) {

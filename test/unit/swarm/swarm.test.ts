@@ -389,6 +389,7 @@ async function createRudePeer({ id, key }: Membership): Promise<SwarmLibp2p> {
   const libp2p = await createSwarmLibp2p({
     ...{ swarm: id, key, privateKey, agent: 'rude/1.0.0', listen: [], announce: [], mdns: false, upnp: false },
     ...{ relay: false, dhtClient: true, gater: {}, validators: {}, selectors: {}, datastore: undefined },
+    metrics: undefined,
     guard: handler => handler,
     logger: libp2pLogger(silent)
   })
