@@ -6,6 +6,8 @@ import type { Estimate } from './cost.js'
 export interface Experience {
   route: RouteKind
   promptTokens: number
+  /** Of the prompt: there already, from the answer before. Where there are any, no route had to be opened. */
+  cachedTokens: number
   estimated: Estimate
   /** A token: 0 where there were too few to tell. */
   measured: Estimate
@@ -29,7 +31,9 @@ export interface Corrected extends Estimate {
 export interface Asked {
   route: RouteKind
   promptTokens: number
-  /** Seconds that a prompt of so many tokens would take, uncorrected. */
+  /** As in an `Experience`. */
+  cachedTokens: number
+  /** Seconds that it takes to read so many tokens, uncorrected. */
   promptOf: (promptTokens: number) => number
 }
 
@@ -41,7 +45,7 @@ export interface Asked {
  */
 export function corrected(
   raw: Estimate,
-  { route, promptTokens, promptOf }: Asked,
+  { route, promptOf, ...asked }: Asked,
   history: readonly Experience[]
 ): Corrected {
   const alike = history.filter(({ route: other, measured }) => isAlike(other, route) && measured.token > 0)
@@ -50,24 +54,42 @@ export function corrected(
   const known = isSame ? same : alike
   if (!isSame && known.length < LEAST) return { ...raw, by: 0 }
   const since = (now: number, then: number): number => clamped(isSame ? (now / then) ** TRUST_IN_RECORDS : now / then)
-  const lessons = ofLength(promptTokens, known)
+  const lessons = newestOf(known, ({ promptTokens }) => isSimilar(promptTokens, asked.promptTokens))
+  const begun = known.filter(one => isContinued(one) === isContinued(asked))
+  const reads = begun.length > 0 ? begun : known
   return {
     token: medianOf(lessons, ({ measured, estimated }) => measured.token * since(raw.token, estimated.token)),
-    prompt: medianOf(lessons, ({ measured, estimated, promptTokens: other }) => {
-      const now = promptOf(other)
-      return measured.prompt * since(now, estimated.prompt) * (raw.prompt / now)
-    }),
-    open: medianOf(known.slice(-NEWEST), ({ measured }) => measured.open),
+    prompt: medianOf(
+      newestOf(reads, one => isSimilar(newTokens(one), newTokens(asked))),
+      ({ measured, estimated, ...other }) => {
+        const now = promptOf(newTokens(other))
+        return measured.prompt * since(now, estimated.prompt) * (raw.prompt / now)
+      }
+    ),
+    open: begun.length > 0 ? medianOf(begun.slice(-NEWEST), ({ measured }) => measured.open) : raw.open,
     by: lessons.length
   }
 }
 
-/** The newest with a prompt of about this length, or with any: a token takes longer behind a long one. */
-function ofLength(promptTokens: number, lessons: readonly Experience[]): Experience[] {
-  const isSimilar = ({ promptTokens: other }: Experience): boolean =>
-    other <= promptTokens * SIMILAR_PROMPT && promptTokens <= other * SIMILAR_PROMPT
-  const near = lessons.filter(isSimilar)
-  return (near.length > 0 ? near : lessons).slice(-NEWEST)
+type Prompt = Pick<Experience, 'promptTokens' | 'cachedTokens'>
+
+export function newTokens({ promptTokens, cachedTokens }: Prompt): number {
+  return promptTokens - cachedTokens
+}
+
+export function isContinued({ cachedTokens }: Pick<Prompt, 'cachedTokens'>): boolean {
+  return cachedTokens > 0
+}
+
+/** A token takes longer behind a long prompt, and so does each row of it. */
+function isSimilar(tokens: number, others: number): boolean {
+  return others <= tokens * SIMILAR_PROMPT && tokens <= others * SIMILAR_PROMPT
+}
+
+/** The newest that are so, or of all where none is. */
+function newestOf(lessons: readonly Experience[], isSo: (lesson: Experience) => boolean): Experience[] {
+  const those = lessons.filter(isSo)
+  return (those.length > 0 ? those : lessons).slice(-NEWEST)
 }
 
 /** Of how far estimates were from what came, in parts of that; 0 for none. */

@@ -2,7 +2,7 @@ import type { GenerateEvent, GenerateRequest, GenerateStats } from '../control/c
 import { offeredModels, resolveModel, type OfferedModel } from '../pipeline/catalogue.js'
 import { PipelineError } from '../pipeline/errors.js'
 import type { Directory } from '../swarm/types.js'
-import { corrected, type Corrected, type RouteKind } from './correction.js'
+import { corrected, isContinued, newTokens, type Corrected, type RouteKind } from './correction.js'
 import { estimate, type Estimate, type RouteCost } from './cost.js'
 import { experiences, type EstimateHistory } from './history.js'
 import { routeCost, type CostedStage } from './route-cost.js'
@@ -25,6 +25,8 @@ export interface ForecastRequest {
   /** Hash, hex. */
   manifest: string
   promptTokens: number
+  /** Of the prompt: there already, over this very route. */
+  cachedTokens: number
   stages: readonly Pick<CostedStage, 'peer' | 'start' | 'end'>[]
 }
 
@@ -47,13 +49,15 @@ export class Forecasts {
   }
 
   /** Of a route with these costs. */
-  of(cost: RouteCost, { manifest, promptTokens, stages }: ForecastRequest): Forecast {
+  of(cost: RouteCost, { manifest, promptTokens, cachedTokens, stages }: ForecastRequest): Forecast {
     const path = stages.map(({ peer, start, end }) => `${peer} ${start}-${end}`).join(', ')
     const route = { manifest, stages: cost.stages.length, ways: cost.ways.length, path }
-    const withPrompt = (tokens: number): Estimate =>
+    const prompt = { promptTokens, cachedTokens }
+    const reading = (tokens: number): Estimate =>
       estimate(cost, { promptTokens: tokens, rowsPerStep: this.#rowsPerStep })
-    const raw = withPrompt(promptTokens)
-    const asked = { route, promptTokens, promptOf: (tokens: number) => withPrompt(tokens).prompt }
+    const anew = reading(newTokens(prompt))
+    const raw = isContinued(prompt) ? { ...anew, open: 0 } : anew
+    const asked = { ...prompt, route, promptOf: (tokens: number) => reading(tokens).prompt }
     return { route, raw, told: corrected(raw, asked, experiences(this.#parts.history.list())) }
   }
 
@@ -73,7 +77,7 @@ export class Forecasts {
     if (model === undefined) return undefined
     const { manifest, name, layers } = model
     const cost = routeCost(stages, { manifest, layers, headLayers: this.#parts.headLayers(manifest) }, nodes)
-    return cost && { ...this.of(cost, { manifest, promptTokens: promptTokens - cachedTokens, stages }), name }
+    return cost && { ...this.of(cost, { manifest, promptTokens, cachedTokens, stages }), name }
   }
 
   #remember({ name, route, raw, told }: Forecast & { name: string }, stats: GenerateStats): void {

@@ -97,9 +97,9 @@ export async function readAnswers(file: string): Promise<RememberedAnswer[]> {
   return text === undefined ? [] : stored.parse(JSON.parse(text))
 }
 
-/** Those whose route stayed what it was, and was opened for them with nothing in it. */
+/** Those whose route stayed what it was. */
 export function experiences(answers: readonly RememberedAnswer[]): Experience[] {
-  return answers.filter(({ recoveries, cachedTokens }) => recoveries === 0 && cachedTokens === 0)
+  return answers.filter(({ recoveries }) => recoveries === 0)
 }
 
 export function estimateView({ route, told, measured, ...facts }: RememberedAnswer): EstimateView {

@@ -187,7 +187,7 @@ export class Planner {
 
   #forecast(cost: RouteCost, known: Known, stages: ForecastRequest['stages']): Forecast {
     const { model, promptTokens } = known
-    return this.#parts.forecasts.of(cost, { manifest: model.manifest, promptTokens, stages })
+    return this.#parts.forecasts.of(cost, { manifest: model.manifest, promptTokens, cachedTokens: 0, stages })
   }
 }
 

@@ -6,11 +6,11 @@ const ROUTE = { manifest: 'ab', stages: 2, ways: 2, path: 'me 0-4, b 4-8' }
 const RAW = { token: 0.02, prompt: 0.2, open: 0.03 }
 /** Two milliseconds a token, as `RAW` has it. */
 const promptOf = (tokens: number): number => tokens / 500
-const ASKED = { route: ROUTE, promptTokens: 100, promptOf }
+const ASKED = { route: ROUTE, promptTokens: 100, cachedTokens: 0, promptOf }
 
 function lesson(token: number, changes: Partial<Experience> = {}): Experience {
   const measured = { token, prompt: 0.4, open: 0.05 }
-  return { route: ROUTE, promptTokens: 100, estimated: RAW, measured, ...changes }
+  return { route: ROUTE, promptTokens: 100, cachedTokens: 0, estimated: RAW, measured, ...changes }
 }
 
 describe('a correction', () => {
@@ -73,6 +73,30 @@ describe('a correction', () => {
     const opened = (open: number): Experience => lesson(0.03, { measured: { token: 0.03, prompt: 0.4, open } })
     const short = { ...opened(0.006), promptTokens: 5 }
     expect(corrected(RAW, ASKED, [opened(0.3), short, short])).toMatchObject({ open: 0.006, by: 1 })
+  })
+
+  it('learns of prompts that go on from an earlier answer for those that do, of tokens from both', () => {
+    const anew = lesson(0.03, { promptTokens: 300, estimated: { ...RAW, prompt: promptOf(300) } })
+    const further = lesson(0.05, {
+      ...{ promptTokens: 300, cachedTokens: 200 },
+      measured: { token: 0.05, prompt: 0.6, open: 0.001 }
+    })
+    const goesOn = { ...ASKED, promptTokens: 350, cachedTokens: 250 }
+    const history = [anew, further, further]
+    expect(corrected({ ...RAW, open: 0 }, goesOn, history)).toEqual({ token: 0.05, prompt: 0.6, open: 0.001, by: 3 })
+    const begins = { ...ASKED, promptTokens: 300 }
+    expect(corrected({ ...RAW, prompt: promptOf(300) }, begins, history)).toEqual({
+      token: 0.05,
+      prompt: 0.4,
+      open: 0.05,
+      by: 3
+    })
+  })
+
+  it('takes the first of these by what is new of it, and nothing for a route that stands', () => {
+    const goesOn = { ...ASKED, promptTokens: 1_000, cachedTokens: 900 }
+    const told = corrected({ ...RAW, open: 0 }, goesOn, [lesson(0.03), lesson(0.04, { promptTokens: 900 })])
+    expect(told).toEqual({ token: 0.04, prompt: 0.4, open: 0, by: 1 })
   })
 })
 

@@ -155,13 +155,14 @@ const STATS: GenerateStats = {
   ...{ stages: [], networkMs: 0, seed: 1, recoveries: 0 }
 }
 
-async function* events(stats = STATS): AsyncGenerator<GenerateEvent> {
+async function* events(cachedTokens = 0): AsyncGenerator<GenerateEvent> {
+  const stats = { ...STATS, cachedTokens }
   const stage = { name: '', local: false, link: 'direct' as const }
   const stages = [
     { ...stage, peer: 'me', start: 0, end: 4, local: true },
     { ...stage, peer: 'b', start: 4, end: 8 }
   ]
-  yield { event: 'route', stages, promptTokens: 5, cachedTokens: 0 }
+  yield { event: 'route', stages, promptTokens: 5, cachedTokens }
   yield await Promise.resolve({ event: 'done' as const, reason: 'stop' as const, stats })
 }
 
@@ -199,6 +200,15 @@ describe('forecasts', () => {
     const { history, it: watch } = forecasts([ME, B])
     for (let i = 0; i < 4; i++) await read(watch.follow(request, events()))
     expect(history.map(({ told }) => told.token === 0.04)).toEqual([false, true, true, true])
+  })
+
+  it('expect no opening of an answer that goes on from an earlier one, and less to read', async () => {
+    const { history, it: watch } = forecasts([ME, B])
+    await read(watch.follow(request, events()))
+    await read(watch.follow(request, events(4)))
+    const [first, second] = history
+    expect(second).toMatchObject({ promptTokens: 5, cachedTokens: 4, told: { token: 0.04, open: 0 } })
+    expect(second?.estimated.prompt).toBeLessThan(first?.estimated.prompt ?? 0)
   })
 
   it('keep nothing of answers that fail, or whose nodes have gone before they began', async () => {
