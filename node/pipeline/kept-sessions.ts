@@ -29,7 +29,12 @@ export class KeptSessions<K extends KeptSession = KeptSession> {
     return this.#kept.size
   }
 
+  /** Closed at once where it is too short for any prompt. */
   keep(kept: K): void {
+    if (kept.tokens.length < this.#least) {
+      kept.session.close()
+      return
+    }
     this.#kept.set(kept, setTimeout(() => this.#drop(kept), this.#milliseconds).unref())
     for (const oldest of [...this.#kept.keys()].slice(0, -this.#most)) this.#drop(oldest)
   }

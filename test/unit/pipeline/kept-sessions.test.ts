@@ -53,6 +53,17 @@ describe('KeptSessions', () => {
     expect(sessions.take('me', tokens(1, 2, 3))).toMatchObject({ shared: 2 })
   })
 
+  it('closes one at once that is too short for any prompt', () => {
+    const sessions = new KeptSessions()
+    const [short, enough] = [LEAST_KEPT_TOKENS - 1, LEAST_KEPT_TOKENS].map(length =>
+      kept('me', new Uint32Array(length))
+    )
+    for (const one of [short, enough]) if (one !== undefined) sessions.keep(one)
+    expect([short, enough].map(one => one?.session.isOpen)).toEqual([false, true])
+    expect(sessions.size).toBe(1)
+    sessions.stop()
+  })
+
   it('gives none that would save hardly anything', () => {
     const sessions = new KeptSessions()
     const all = Uint32Array.from({ length: 40 }, (_, i) => i)
