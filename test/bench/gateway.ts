@@ -254,7 +254,7 @@ function print({
   console.log(`  first text after p50 ${seconds[0]} s, p95 ${seconds[1]} s, most ${seconds[2]} s`)
   console.log(`  tokens of a client: ${Math.min(...perClient)} to ${Math.max(...perClient)}`)
   console.log(
-    `  origin's daemon, MiB: ${memory.half.toFixed(0)} at half time, ${memory.end.toFixed(0)} at the end, ${memory.most.toFixed(0)} at most`
+    `  origin's daemon, MiB: ${memory.half.toFixed(0)} at half time, ${memory.end.toFixed(0)} at the end, at most ${memory.most.toFixed(0)} of any process`
   )
   console.log(
     `${nonsense.count} malformed requests: ${JSON.stringify(nonsense.statuses)}, it ${nonsense.lives ? 'lives' : 'is dead'}`
