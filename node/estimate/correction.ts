@@ -40,7 +40,8 @@ export interface Asked {
 /**
  * By the newest answers over the same route, or over as many stages and ways where there is none: what they took, times
  * what nodes say has changed since, and the prompt times what its length makes of it. What nodes say has changed is trusted
- * in part only over the same route: most of it is the load of a moment, and seconds old.
+ * in part only over the same route: most of it is the load of a moment, and seconds old. What comes before the first token
+ * is learned from answers that began like this one: anew, or from where an earlier one ended.
  * @param history oldest first
  */
 export function corrected(
