@@ -2,6 +2,7 @@ import { createServer } from 'node:net'
 import { multiaddr } from '@multiformats/multiaddr'
 import { asError } from '../../protocol/errors.js'
 import { SwarmError } from './errors.js'
+import type { SwarmLibp2p } from './libp2p.js'
 
 /** Where a node listens unless told otherwise. */
 export const DEFAULT_LISTEN = ['/ip4/0.0.0.0/tcp/27470', '/ip6/::/tcp/27470']
@@ -20,6 +21,19 @@ export async function checkPorts(addresses: string[]): Promise<void> {
     throw new SwarmError('PORT_TAKEN', `port ${port} is taken by another program, or by another flambeau`, {
       details: { address, port }
     })
+  }
+}
+
+/** @throws SwarmError LISTEN_FAILED */
+export async function startListening(libp2p: Pick<SwarmLibp2p, 'start'>, listen: string[]): Promise<void> {
+  try {
+    await libp2p.start()
+  } catch (cause) {
+    throw new SwarmError(
+      'LISTEN_FAILED',
+      `this node cannot listen on ${listen.join(', ')}. Choose other addresses with --listen.`,
+      { details: { listen }, cause }
+    )
   }
 }
 

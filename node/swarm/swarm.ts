@@ -17,7 +17,7 @@ import type { Identity } from './identity.js'
 import { libp2pLogger, type LogSink } from './libp2p-logger.js'
 import { createSwarmLibp2p, type MetricsOf, type SwarmLibp2p } from './libp2p.js'
 import { Links } from './links.js'
-import { checkPorts } from './listen.js'
+import { checkPorts, startListening } from './listen.js'
 import { membersOnly, type MemberHandler } from './members-only.js'
 import { PeerDatastore } from './peer-datastore.js'
 import { Periodic } from './periodic.js'
@@ -372,18 +372,6 @@ export class SwarmNode implements Swarm {
   readonly #onConnection = (): void => this.directory.changed()
 
   readonly #onDisconnect = ({ detail }: CustomEvent<PeerId>): void => this.directory.lost(detail.toString())
-}
-
-async function startListening(libp2p: SwarmLibp2p, listen: string[]): Promise<void> {
-  try {
-    await libp2p.start()
-  } catch (cause) {
-    throw new SwarmError(
-      'LISTEN_FAILED',
-      `this node cannot listen on ${listen.join(', ')}. Choose other addresses with --listen.`,
-      { details: { listen }, cause }
-    )
-  }
 }
 
 /** What the DHT's records say: where layers are, not how busy they are. */

@@ -37,10 +37,11 @@ describe("libp2p's own metrics", () => {
     stream.abort(new Error('enough'))
     expect(await value(STREAMS, 'protocol', `outbound ${PIECES}`)).toBe(0)
 
+    const failed = 'libp2p_connection_manager_dial_errors_total'
+    const before = (await value(failed, failed, 'outbound')) ?? 0
     await using door = await closedDoor()
     const { peer } = await createIdentity()
     await expect(client.connect(peer, { addresses: [`${door.address}/p2p/${peer}`] })).rejects.toThrow()
-    const failed = 'libp2p_connection_manager_dial_errors_total'
-    expect(await value(failed, failed, 'outbound')).toBe(1)
+    expect(await value(failed, failed, 'outbound')).toBeGreaterThan(before)
   })
 })
