@@ -1,9 +1,11 @@
 import koffi from 'koffi'
-import { TENSOR } from './layout.js'
+import { TENSOR, TENSOR_NAME_LENGTH } from './layout.js'
 import type { LlamaFunctions, Pointer } from './llama.js'
 
 const EVAL_CALLBACK = ['bool', ['void *', 'bool', 'void *']] as const
 const GGML_TYPE_F32 = 0
+/** Made once: where a length is given to `koffi.decode`, koffi makes a type each time, and keeps its name for good. */
+const NAME = koffi.array('char', TENSOR_NAME_LENGTH)
 
 /** The graph's hidden state after a layer (of the shard, from 0), of all rows where all are outputs. */
 export const layerOutput = (layer: number): string => `l_out-${layer}`
@@ -69,8 +71,7 @@ export class HiddenCapture {
 /** One comparison of the first four bytes tells most graph nodes from the wanted one. */
 function isNamed(tensor: Pointer, { node, prefix }: { node: string; prefix: number }): boolean {
   if ((koffi.decode(tensor, TENSOR.name, 'int32') as number) !== prefix) return false
-  // One character more than the name: `l_out-1` must not match `l_out-10`.
-  return (koffi.decode(tensor, TENSOR.name, 'char', node.length + 1) as string) === node
+  return koffi.decode(tensor, TENSOR.name, NAME) === node
 }
 
 /** llama.cpp aborts when more is read than a tensor has, so its shape is looked at first. */

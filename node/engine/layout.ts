@@ -101,6 +101,9 @@ export const CPU_MASK_LENGTH = 512
 /** Byte offsets in `ggml_tensor`: type, buffer, ne[4], nb[4], op, op_params[16], flags, src[10], view_src, view_offs, data, name. */
 export const TENSOR = { type: 0, ne: 16, name: 8 + 8 + 32 + 32 + 4 + 64 + 4 + 80 + 8 + 8 + 8 } as const
 
+/** Characters of a tensor's name, the zero behind it included (`GGML_MAX_NAME`). */
+export const TENSOR_NAME_LENGTH = 64
+
 export function defineStructures(): Structures {
   return {
     modelParams: structOf(MODEL_FIELDS),

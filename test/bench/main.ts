@@ -15,7 +15,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   directory: async () => import('./directory.js'),
   gateway: async () => import('./gateway.js'),
   estimate: async () => import('./estimate.js'),
-  conversation: async () => import('./conversation.js')
+  conversation: async () => import('./conversation.js'),
+  'engine-memory': async () => import('./engine-memory.js')
 }
 
 const [name = '', ...args] = process.argv.slice(2)
