@@ -44,11 +44,13 @@ export interface Strange {
 
 /**
  * Part of the largest logit by which logits may differ where steps have other shapes. With the random model, which
- * amplifies what its f16 KV rounds, the largest difference of a row was 0.4 % in the median and 1.8 % at most.
+ * amplifies what its f16 KV rounds, the largest difference of a row was 0.4 % in the median and 2.3 % at most (4600 rows
+ * of answers that were computed together and replayed fast). One position that holds another token makes 10 % of the
+ * rows behind it, in the median.
  */
-const ROUNDING = 2e-2
+const ROUNDING = 4e-2
 /** More than it rounds, tried for tokens that `ROUNDING` does not explain. */
-const FURTHER = [3e-2, 4e-2, 8e-2, 16e-2, 32e-2]
+const FURTHER = [8e-2, 16e-2, 32e-2]
 /** Logits that are tried besides those that favour a token most. */
 const TRIES = 64
 

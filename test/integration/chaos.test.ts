@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { ChaosMesh } from '../chaos/chaos-mesh.js'
+import type { GenerateRequest } from '../../node/control/contract.js'
+import { ChaosMesh, MODEL } from '../chaos/chaos-mesh.js'
+import { Course } from '../chaos/course.js'
 import { play } from '../chaos/play.js'
 import type { Act, Schedule } from '../chaos/schedule.js'
 import { lineOf } from '../chaos/summary.js'
@@ -63,4 +65,23 @@ describe('answers while nodes come and go', () => {
       if (schedule.fate === 'lost') expect(played.courses[0]?.error?.code).toBe('STAGE_LOST')
     }
   )
+})
+
+describe('the referee of a chaos run', () => {
+  it('tells a single position of the KV that holds another token from rounding', async () => {
+    const { prompt, tokens: maxTokens, ...sampling } = WARM
+    const request: GenerateRequest = {
+      model: MODEL,
+      prompt,
+      raw: true,
+      dtype: 'f32',
+      sampling: { ...sampling, maxTokens }
+    }
+    const { ended, tokens } = new Course(mesh.origin.service, request, new AbortController().signal)
+    await ended
+    expect(tokens).toHaveLength(maxTokens)
+    expect((await mesh.referee.judge(request, tokens)).strange).toEqual([])
+    const other = await mesh.referee.judge({ ...request, prompt: prompt.replace('it', 'is') }, tokens)
+    expect(other.strange.length).toBeGreaterThan(maxTokens / 10)
+  })
 })

@@ -35,8 +35,8 @@ describe('a chaos run', () => {
     expect(judged(TOKENS, { exact: false, strange })).toEqual([
       '2 of 20 tokens, first token 6 (however it rounds), are not what the model says there'
     ])
-    expect(judged(TOKENS, { exact: false, strange: [{ place: 6, needs: 0.03 }] })).toEqual([
-      '1 of 20 tokens, first token 6 (unless it rounds by 3 %), are not what the model says there'
+    expect(judged(TOKENS, { exact: false, strange: [{ place: 6, needs: 0.08 }] })).toEqual([
+      '1 of 20 tokens, first token 6 (unless it rounds by 8 %), are not what the model says there'
     ])
     expect(judged(TOKENS, { exact: false }, done(21))).toEqual(['21 tokens were generated, and 20 came'])
     expect(judged([...TOKENS.slice(0, 19), 77], { exact: false })).toEqual([])
@@ -54,9 +54,9 @@ describe('a chaos run', () => {
 
   it('takes for rounding what is one, and nothing else', () => {
     const greedy = { ...DEFAULT_SAMPLING, temperature: 0, seed: 1 }
-    const row = { ids: Uint32Array.of(7, 8, 9), logits: Float32Array.of(10, 9.9, 9.5), logSumExp: undefined }
+    const row = { ids: Uint32Array.of(7, 8, 9), logits: Float32Array.of(10, 9.9, 9), logSumExp: undefined }
     const choices = [7, 8, 9].map(token => ({ token, row, before: { tokens: [], promptLength: 0 } }))
-    expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [{ place: 2, needs: 0.03 }] })
+    expect(verdictOf(choices, greedy)).toEqual({ same: 1, strange: [{ place: 2, needs: 0.08 }] })
   })
 
   it('knows at any temperature which token the seed draws at its place', () => {
@@ -76,7 +76,7 @@ describe('a chaos run', () => {
     const early = drawn
       .slice(1)
       .map(({ token }, i) => ({ token, row, before: drawn[i]?.before ?? { tokens: [], promptLength: 0 } }))
-    expect(verdictOf(early, sampling).strange.length).toBeGreaterThan(80)
+    expect(verdictOf(early, sampling).strange.length).toBeGreaterThan(70)
   })
 
   it('counts tokens up to the first difference', () => {
