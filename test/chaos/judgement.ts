@@ -38,7 +38,7 @@ export interface Verdict {
 /** A token that the model would not choose with its logits rounded differently either. */
 export interface Strange {
   place: number
-  /** The least of `FURTHER` that would explain it: one just above `ROUNDING` is an outlier, a large one a wrong token. */
+  /** The least of `ROUNDINGS` that would explain it: one just above `ROUNDING` is an outlier, a large one a wrong token. */
   needs: number | undefined
 }
 
@@ -49,8 +49,11 @@ export interface Strange {
  * rows behind it, in the median.
  */
 const ROUNDING = 4e-2
-/** More than it rounds, tried for tokens that `ROUNDING` does not explain. */
-const FURTHER = [8e-2, 16e-2, 32e-2]
+/**
+ * Tried one after the other: what little rounding brings up may not come up by more, which lifts others too. Those above
+ * `ROUNDING` say how far off a strange token is.
+ */
+const ROUNDINGS = [5e-3, 1e-2, 2e-2, 3e-2, ROUNDING, 8e-2, 16e-2, 32e-2]
 /** Logits that are tried besides those that favour a token most. */
 const TRIES = 64
 
@@ -92,10 +95,13 @@ export function verdictOf(choices: readonly Choice[], sampling: SamplingOptions)
     const rounded = [...favouring(choice.token, row, rounding), ...anyhow]
     return rounded.some(logits => isChosen({ ...choice, row: { ...row, logits } }, sampling))
   }
-  const strange = other.filter(choice => !comesUp(choice, ROUNDING))
+  const needed = other.map(choice => ({
+    place: choice.place,
+    needs: ROUNDINGS.find(rounding => comesUp(choice, rounding))
+  }))
   return {
     same: choices.length - other.length,
-    strange: strange.map(choice => ({ place: choice.place, needs: FURTHER.find(more => comesUp(choice, more)) }))
+    strange: needed.filter(({ needs }) => needs === undefined || needs > ROUNDING)
   }
 }
 

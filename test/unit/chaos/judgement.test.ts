@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { GenerateEvent } from '../../../node/control/contract.js'
 import { DEFAULT_SAMPLING, sampleToken } from '../../../node/pipeline/sampling.js'
 import { agreement, faultsOf, type Measure, verdictOf } from '../../chaos/judgement.js'
+import { mulberry32 } from '../../support/random.js'
 
 type Done = Extract<GenerateEvent, { event: 'done' }>
 
@@ -77,6 +78,24 @@ describe('a chaos run', () => {
       .slice(1)
       .map(({ token }, i) => ({ token, row, before: drawn[i]?.before ?? { tokens: [], promptLength: 0 } }))
     expect(verdictOf(early, sampling).strange.length).toBeGreaterThan(70)
+  })
+
+  it('calls no token strange that rounding within what was measured has brought up', () => {
+    const random = mulberry32(5)
+    const ids = Uint32Array.from({ length: 128 }, (_, id) => id)
+    for (let seed = 0; seed < 4; seed++) {
+      const sampling = { ...DEFAULT_SAMPLING, temperature: 0.2 + random(), seed }
+      const choices = Array.from({ length: 500 }, (_, position) => {
+        const before = { tokens: Array<number>(position).fill(0), promptLength: 0 }
+        const row = { ids, logits: Float32Array.from(ids, () => 6 * random()), logSumExp: undefined }
+        const most = 0.02 * random() * Math.max(...row.logits)
+        const rounded = { ...row, logits: row.logits.map(logit => logit + most * (2 * random() - 1)) }
+        return { token: sampleToken(rounded, before, sampling), row, before }
+      })
+      const { same, strange } = verdictOf(choices, sampling)
+      expect(same, `seed ${seed}`).toBeLessThan(choices.length)
+      expect(strange, `seed ${seed}`).toEqual([])
+    }
   })
 
   it('counts tokens up to the first difference', () => {
