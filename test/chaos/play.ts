@@ -31,7 +31,7 @@ export interface PlayOptions {
 /** Plays one schedule on a mesh that is whole, judges the answers, and leaves the mesh whole. */
 export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: PlayOptions): Promise<Played> {
   await mesh.originServes(schedule.originServes)
-  const request = (planned: PlannedAnswer): GenerateRequest => requestOf(planned, { schedule, replay })
+  const request = (planned: PlannedAnswer): GenerateRequest => requestOf(planned, { fate: schedule.fate, replay })
   const faults: string[] = []
   const expected: number[][] = []
   for (const planned of schedule.answers) expected.push(await undisturbed(mesh, request(planned), faults))
@@ -71,14 +71,14 @@ export async function play(mesh: ChaosMesh, schedule: Schedule, { replay }: Play
   return { schedule, courses, agreements, same, acts: done, faults }
 }
 
-function requestOf(
+export function requestOf(
   { prompt, temperature, seed, tokens }: PlannedAnswer,
-  { schedule, replay }: { schedule: Schedule; replay: 'exact' | 'fast' }
+  { fate, replay }: Pick<Schedule, 'fate'> & PlayOptions
 ): GenerateRequest {
   return {
     ...{ model: MODEL, prompt, raw: true, dtype: 'f32', replay },
     sampling: { temperature, seed, maxTokens: tokens },
-    ...(schedule.fate === 'waits' && { wait: WAIT_SECONDS })
+    ...(fate === 'waits' && { wait: WAIT_SECONDS })
   }
 }
 

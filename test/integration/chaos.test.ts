@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { GenerateRequest } from '../../node/control/contract.js'
-import { ChaosMesh, MODEL } from '../chaos/chaos-mesh.js'
+import { ChaosMesh } from '../chaos/chaos-mesh.js'
 import { Course } from '../chaos/course.js'
-import { play } from '../chaos/play.js'
+import { play, requestOf } from '../chaos/play.js'
 import type { Act, Schedule } from '../chaos/schedule.js'
 import { lineOf } from '../chaos/summary.js'
 
@@ -69,19 +68,12 @@ describe('answers while nodes come and go', () => {
 
 describe('the referee of a chaos run', () => {
   it('tells a single position of the KV that holds another token from rounding', async () => {
-    const { prompt, tokens: maxTokens, ...sampling } = WARM
-    const request: GenerateRequest = {
-      model: MODEL,
-      prompt,
-      raw: true,
-      dtype: 'f32',
-      sampling: { ...sampling, maxTokens }
-    }
+    const request = requestOf(WARM, { fate: 'completes', replay: 'exact' })
     const { ended, tokens } = new Course(mesh.origin.service, request, new AbortController().signal)
     await ended
-    expect(tokens).toHaveLength(maxTokens)
+    expect(tokens).toHaveLength(WARM.tokens)
     expect((await mesh.referee.judge(request, tokens)).strange).toEqual([])
-    const other = await mesh.referee.judge({ ...request, prompt: prompt.replace('it', 'is') }, tokens)
-    expect(other.strange.length).toBeGreaterThan(maxTokens / 10)
+    const other = await mesh.referee.judge({ ...request, prompt: WARM.prompt.replace('it', 'is') }, tokens)
+    expect(other.strange.length).toBeGreaterThan(WARM.tokens / 10)
   })
 })
